@@ -1,0 +1,57 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house. Data moves one way; each arrow is an import and none runs back:
+//
+//   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis
+//           |                   |           `----> Postgres -> CLibPQ
+//           |                   `-> Collection -> Exposition
+//           `-> HTTP -> CMicroHTTPD
+
+/// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "celery-beat-exporter",
+    products: [
+        .executable(name: "celery-beat-exporter", targets: ["celery-beat-exporter"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+
+        .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
+        .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["CMicroHTTPD"], swiftSettings: strict),
+        .target(name: "Exposition", swiftSettings: strict),
+        .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
+        .target(name: "Collection", dependencies: ["Exposition", logging], swiftSettings: strict),
+        .target(
+            name: "Collectors",
+            dependencies: ["Celery", "Collection", "Exposition", "Redis", "Postgres"],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "celery-beat-exporter",
+            dependencies: [
+                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Exposition", argumentParser,
+                logging,
+            ],
+            swiftSettings: strict
+        ),
+    ]
+)

@@ -1,0 +1,34 @@
+/// The keys kombu's Redis transport writes. Source: kombu/transport/redis.py; `broker_transport_options` can change the
+/// prefix, the separator and the steps.
+package struct KombuKeys: Equatable, Sendable {
+    /// `global_keyprefix`.
+    package var prefix = ""
+    /// `sep`, between queue and priority, and between the parts of a binding.
+    package var separator = "\u{06}\u{16}"
+    /// `priority_steps`; the first is the queue itself.
+    package var prioritySteps = [0, 3, 6, 9]
+
+    package init() {}
+
+    var unacked: String { prefix + "unacked" }
+    var unackedIndex: String { prefix + "unacked_index" }
+    /// Sets of bindings. The dot leaves out `_kombu.binding_permanent.…` and `_kombu.binding_deadlines`.
+    var bindingPrefix: String { prefix + "_kombu.binding." }
+
+    /// The list of one step of a queue: step 0 has the queue's own name.
+    func list(queue: String, priority: Int) -> String {
+        prefix + (priority == 0 ? queue : queue + separator + String(priority))
+    }
+
+    /// The queue of a binding, `routing_key SEP pattern SEP queue`.
+    func queue(ofBinding member: String) -> String? {
+        let parts = member.split(separator: separator, omittingEmptySubsequences: false)
+        guard parts.count >= 3, let queue = parts.last, !queue.isEmpty else { return nil }
+        return String(queue)
+    }
+
+    /// Whether an exchange carries tasks, and not replies, remote control or events.
+    static func carriesTasks(exchange: some StringProtocol) -> Bool {
+        !(exchange.hasSuffix(".pidbox") || exchange == "celeryev" || exchange.hasPrefix("reply."))
+    }
+}

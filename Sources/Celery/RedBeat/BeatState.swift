@@ -1,0 +1,79 @@
+/// What is known of one beat at one moment. All times are Unix seconds.
+package struct BeatState: Equatable, Sendable {
+    /// The moment of the reading, on the clock of the source.
+    package var time: Double
+    /// Whether a beat demonstrably lives: not later than its deadline plus grace and, with a lock, holding it.
+    package var isUp: Bool
+    /// When beat last showed life; nil when never seen.
+    package var heartbeat: Double?
+    /// When a live beat must next show life; nil when never seen.
+    package var deadline: Double?
+    /// Nil where the lock is switched off.
+    package var lock: LockState?
+    /// When the process that holds the lock started.
+    package var startTime: Double?
+    package var maxLoopInterval: Double
+    package var grace: Double
+    /// Entries that could be read, by name.
+    package var entries: [BeatEntryState]
+    /// All entries, also those that could not be read.
+    package var entryCount: Int
+    package var disabledCount: Int
+    package var invalidCount: Int
+    /// The earliest due time among enabled entries.
+    package var nextDue: Double?
+    /// When beat last sent any task; nil before the first.
+    package var lastTaskTime: Double?
+    /// Tasks sent since the exporter started, by task name.
+    package var tasksSent: [String: Int]
+    /// Queues that entries name in their options.
+    package var queues: Set<String>
+}
+
+package struct LockState: Equatable, Sendable {
+    package var isHeld: Bool
+    /// Seconds until it ends by itself; nil when it is not held or has no end.
+    package var timeToLive: Double?
+    /// Seconds it is given at each extension; nil until known.
+    package var timeout: Double?
+    /// Changes of the owner that were seen.
+    package var acquisitions: Int
+
+    package init(isHeld: Bool, timeToLive: Double?, timeout: Double?, acquisitions: Int) {
+        self.isHeld = isHeld
+        self.timeToLive = timeToLive
+        self.timeout = timeout
+        self.acquisitions = acquisitions
+    }
+}
+
+package struct BeatEntryState: Equatable, Sendable {
+    package var name: String
+    package var task: String
+    package var isEnabled: Bool
+    /// Nil before the first run.
+    package var lastRun: Double?
+    /// When it is next truly due; nil when never again.
+    package var nextDue: Double?
+    /// Seconds it is late; 0 when it is not, and for disabled entries.
+    package var overdue: Double
+    package var runs: Int
+
+    package init(
+        name: String,
+        task: String,
+        isEnabled: Bool,
+        lastRun: Double?,
+        nextDue: Double?,
+        overdue: Double,
+        runs: Int
+    ) {
+        self.name = name
+        self.task = task
+        self.isEnabled = isEnabled
+        self.lastRun = lastRun
+        self.nextDue = nextDue
+        self.overdue = overdue
+        self.runs = runs
+    }
+}

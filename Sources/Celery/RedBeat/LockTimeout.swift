@@ -1,0 +1,57 @@
+/// The timeout of the lock, configured or learnt.
+///
+/// RedBeat resets the lock's time to live to its timeout at every tick, so `last tick = now - (timeout - time to live)`.
+/// The timeout itself is written nowhere. Two observations bound it from below, and the best bound is kept for as long
+/// as the lock has the same owner:
+/// - it is no less than any time to live that was seen;
+/// - it is no less than the time to live plus the time since the key was last touched, since each extension touches it.
+///   Redis tells that time in whole seconds of its clock, so up to a second too long; it is taken at its shortest.
+///
+/// A timeout estimated too short makes the last tick, and with it the deadline, later: never a false alarm.
+struct LockTimeout {
+    private let configured: Double?
+    private var token: String?
+    private var learnt: Double?
+
+    /// Redis caches the clock of idle times for up to a tenth of a second (`hz`).
+    private static let clockGranularity = 1.1
+
+    init(configured: Double?) {
+        self.configured = configured
+    }
+
+    mutating func observe(_ lock: RedBeatReading.Lock, at time: Double) -> Double? {
+        if lock.token != token {
+            token = lock.token
+            learnt = nil
+        }
+        guard let timeToLive = lock.timeToLive else { return configured ?? learnt }
+        var bound = timeToLive
+        if let idle = lock.idle {
+            let touched = time.rounded(.down) - idle + Self.clockGranularity
+            bound = max(bound, timeToLive + time - touched)
+        }
+        // RedBeat extends by whole seconds: `int(lock_timeout)`. A clock read after the time to live may be a few
+        // milliseconds on, which must not add a second.
+        learnt = max(learnt ?? 0, (bound - 0.02).rounded(.up))
+        return max(configured ?? 0, configured == nil ? learnt ?? 0 : timeToLive.rounded(.up))
+    }
+}
+
+/// The start of a beat, from its lock's token: `uuid.uuid1().hex`, made as the process began to ask for the lock.
+/// Source: redis-py's redis/lock.py; RFC 9562, section 5.1.
+enum LockToken {
+    /// Unix seconds; nil when the token is no UUID of version 1.
+    static func startTime(_ token: String) -> Double? {
+        let digits = Array(token.utf8)
+        guard digits.count == 32, digits[12] == UInt8(ascii: "1") else { return nil }
+        func number(_ range: Range<Int>) -> UInt64? {
+            UInt64(String(decoding: digits[range], as: UTF8.self), radix: 16)
+        }
+        guard let low = number(0..<8), let middle = number(8..<12), let high = number(13..<16), number(16..<32) != nil
+        else { return nil }
+        // Ticks of 100 ns since 15 October 1582.
+        let ticks = high << 48 | middle << 32 | low
+        return (Double(ticks) - 122_192_928_000_000_000) / 1e7
+    }
+}

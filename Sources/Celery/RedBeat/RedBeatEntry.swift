@@ -1,0 +1,99 @@
+/// One schedule entry, decoded from its hash. Source: redbeat/decoder.py and `RedBeatSchedulerEntry.save`.
+///
+///     definition {"name": "every-5s", "task": "tasks.add", "args": [1, 2], "kwargs": {}, "options": {"queue": "mail"},
+///                 "schedule": {"__type__": "interval", "every": 5.0, "relative": false}, "enabled": true}
+///     meta       {"last_run_at": {"__type__": "datetime", "year": 2026, …, "timezone": "UTC"}, "total_run_count": 6}
+struct RedBeatEntry: Equatable, Sendable {
+    /// A larger field is not read: the entry counts as invalid.
+    static let maximumFieldBytes = 1 << 20
+
+    let name: String
+    let task: String
+    let isEnabled: Bool
+    let queue: String?
+    let schedule: Schedule
+    /// Unix seconds. Before the first run it is when the entry was created.
+    let lastRunAt: Double?
+    /// The zone in which `lastRunAt` was written: the application's, once beat has run the entry.
+    let zone: Zone?
+    /// Runs so far; nil before the first.
+    let totalRunCount: Int?
+
+    enum Zone: Hashable, Sendable {
+        case identifier(String)
+        /// Seconds east of UTC, as Celery 5.2 with pytz writes.
+        case offset(Int)
+    }
+
+    /// - Returns: nil when beat could not load it either.
+    init?(definition: [UInt8], meta: [UInt8]?) {
+        guard let definition = JSONParser.parse(definition), let name = definition["name"]?.string,
+            let task = definition["task"]?.string, let schedule = Self.schedule(definition["schedule"])
+        else { return nil }
+        self.name = name
+        self.task = task
+        self.schedule = schedule
+        isEnabled = definition["enabled"]?.boolean ?? true
+        queue = definition["options"]?["queue"]?.string
+
+        guard let meta, !meta.isEmpty else {
+            (lastRunAt, zone, totalRunCount) = (nil, nil, nil)
+            return
+        }
+        guard let meta = JSONParser.parse(meta), meta.isObject else { return nil }
+        totalRunCount = meta["total_run_count"]?.integer.flatMap { $0 >= 0 ? $0 : nil }
+        switch meta["last_run_at"] {
+        case nil, .null: (lastRunAt, zone) = (nil, nil)
+        case let value?:
+            guard let (moment, zone) = Self.moment(value) else { return nil }
+            (lastRunAt, self.zone) = (moment, zone)
+        }
+    }
+
+    private static func schedule(_ value: JSONValue?) -> Schedule? {
+        guard let value, let type = value["__type__"]?.string else { return nil }
+        switch type {
+        case "interval":
+            // A century bounds the arithmetic that follows.
+            guard let seconds = value["every"]?.number, seconds >= 0, seconds < 3.2e9 else { return nil }
+            return .interval(seconds: seconds, relative: value["relative"]?.boolean ?? false)
+        case "crontab":
+            return Crontab { value[$0] }.map { .crontab($0) }
+        default:
+            return .opaque(type: type)
+        }
+    }
+
+    /// Wall-clock parts in a zone given by name, or by its offset in seconds.
+    private static func moment(_ value: JSONValue) -> (Double, Zone?)? {
+        guard let year = value["year"]?.integer, (1970...9999).contains(year),
+            let month = value["month"]?.integer, (1...12).contains(month),
+            let day = value["day"]?.integer, (1...CivilTime.daysIn(month: month, of: year)).contains(day)
+        else { return nil }
+        func part(_ key: String, below limit: Int) -> Int? {
+            guard let member = value[key] else { return 0 }
+            return member.integer.flatMap { (0..<limit).contains($0) ? $0 : nil }
+        }
+        guard let hour = part("hour", below: 24), let minute = part("minute", below: 60),
+            let second = part("second", below: 60), let microsecond = part("microsecond", below: 1_000_000)
+        else { return nil }
+        let wall = CivilTime(
+            year: year,
+            month: month,
+            day: day,
+            hour: hour,
+            minute: minute,
+            second: Double(second) + Double(microsecond) / 1e6
+        )
+        let zone: Zone?
+        switch value["timezone"] {
+        case nil, .null: zone = nil
+        case .string(let identifier): zone = .identifier(identifier)
+        case .number(let seconds) where abs(seconds) < 86_400: zone = .offset(Int(seconds))
+        default: return nil
+        }
+        // A zone this system does not know makes the moment unknowable, and with it the entry.
+        guard let rules = zone.map({ TimeZoneCache.zone($0) }) ?? TimeZone.utc else { return nil }
+        return (rules.moment(of: wall), zone)
+    }
+}

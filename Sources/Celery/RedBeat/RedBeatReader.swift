@@ -1,0 +1,239 @@
+package import Redis
+
+/// Reads RedBeat's keys and says how beat is.
+///
+/// A steady collection takes three round trips, however many entries there are: entries are read again only when their
+/// score has changed, and a few more in turn, since a definition can change without its score.
+package final class RedBeatReader {
+    private let client: RedisClient
+    private let configuration: RedBeatConfiguration
+    private let keys: RedBeatKeys
+    private var tracker: RedBeatTracker
+    private var entries: [[UInt8]: RedBeatReading.Entry] = [:]
+    private var scan: UnlockedSchedule
+    private var isDetected: Bool
+    private var rotation = 0
+    private var idleTimes = IdleTimes()
+
+    /// Entries read again in turn at each collection.
+    private static let rotationSize = 100
+    /// Bytes of entries asked for in one round trip.
+    private static let batchBytes = 16 << 20
+
+    package init(client: RedisClient, configuration: RedBeatConfiguration) {
+        self.client = client
+        self.configuration = configuration
+        keys = RedBeatKeys(prefix: configuration.keyPrefix, lock: configuration.lock)
+        tracker = RedBeatTracker(configuration: configuration)
+        scan = UnlockedSchedule(keys: keys, maximumEntries: configuration.maximumEntries)
+        isDetected = configuration.isExpected
+    }
+
+    /// How beat is now; nil while nothing tells that RedBeat is in use at all.
+    package func read() throws(RedisError) -> (state: BeatState?, anomalies: [Anomaly]) {
+        var anomalies: [Anomaly] = []
+        var reading: RedBeatReading
+        var members: [Member]
+        if let lock = keys.lock {
+            (reading, members) = try readLocked(lock: lock, anomalies: &anomalies)
+        } else {
+            (reading, members) = try readUnlocked()
+        }
+        isDetected = isDetected || reading.lock != nil || reading.entryCount > 0
+        guard isDetected else { return (nil, anomalies) }
+
+        if reading.entryCount > members.count, reading.hasScores {
+            anomalies.append(
+                Anomaly(
+                    .overLimit,
+                    "\(keys.schedule) has more than \(members.count) entries; the rest is counted, not read"
+                )
+            )
+        }
+        try refresh(&members, at: reading.time, hasScores: reading.hasScores, anomalies: &anomalies)
+        reading.entries = members.compactMap { entries[$0.key] }
+        if !reading.hasScores { reading.entryCount = reading.entries.count }
+        return (tracker.observe(reading), anomalies)
+    }
+
+    // MARK: The schedule
+
+    struct Member {
+        let key: [UInt8]
+        let score: Double
+    }
+
+    private func readLocked(lock: String, anomalies: inout [Anomaly]) throws(RedisError) -> (RedBeatReading, [Member]) {
+        // The idle time comes first: GETRANGE would reset it.
+        let replies = try client.pipeline([
+            RedisCommand("OBJECT", "IDLETIME", lock),
+            RedisCommand("TIME"),
+            RedisCommand("PTTL", lock),
+            RedisCommand("GETRANGE", lock, 0, 63),
+            RedisCommand("ZCARD", keys.schedule),
+            RedisCommand("ZRANGE", keys.schedule, 0, configuration.maximumEntries - 1, "WITHSCORES"),
+            RedisCommand("EXISTS", keys.statics),
+            RedisCommand("INFO", "persistence"),
+            RedisCommand("INFO", "stats"),
+        ])
+        let time = try self.time(replies[1])
+        idleTimes.observe(ServerInformation(replies[7], replies[8]))
+        var reading = RedBeatReading(time: time)
+        let timeToLive = try integer(replies[2], of: "PTTL \(lock)")
+        switch replies[3] {
+        case .error(let message) where message.hasPrefix("WRONGTYPE"):
+            anomalies.append(Anomaly(.wrongType, "\(lock) is no string, so it is no lock of RedBeat's; delete it"))
+        case .error(let message): throw server(message)
+        default:
+            // PTTL says -2 for a missing key and -1 for one without an end.
+            if timeToLive != -2 {
+                reading.lock = RedBeatReading.Lock(
+                    token: replies[3].text ?? "",
+                    timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
+                    idle: idleTimes.trusted(replies[0].integer, at: time)
+                )
+                if timeToLive < 0 {
+                    anomalies.append(
+                        Anomaly(.malformed, "\(lock) has no end, so no beat set it and none can take it; delete it")
+                    )
+                }
+            }
+        }
+        reading.entryCount = Int(try integer(replies[4], of: "ZCARD \(keys.schedule)"))
+        if try integer(replies[6], of: "EXISTS \(keys.statics)") > 0 { isDetected = true }
+        guard let flat = replies[5].array else { throw server(replies[5].error ?? "ZRANGE returned no list") }
+        let members = stride(from: 0, to: flat.count - 1, by: 2).compactMap { index in
+            flat[index].bytes.map { Member(key: $0, score: flat[index + 1].number ?? 0) }
+        }
+        return (reading, members)
+    }
+
+    private func readUnlocked() throws(RedisError) -> (RedBeatReading, [Member]) {
+        let replies = try client.pipeline(
+            [
+                RedisCommand("OBJECT", "IDLETIME", keys.schedule),
+                RedisCommand("TIME"),
+                RedisCommand("EXISTS", keys.schedule),
+                RedisCommand("INFO", "persistence"),
+                RedisCommand("INFO", "stats"),
+            ] + scan.commands
+        )
+        let time = try self.time(replies[1])
+        var reading = RedBeatReading(time: time)
+        reading.hasScores = false
+        reading.scheduleIdle = replies[0].integer.map { Double($0) }
+        idleTimes.observe(ServerInformation(replies[3], replies[4]))
+        reading.isIdleUnreliable = !idleTimes.areReliable
+        try scan.advance(Array(replies[5...])) { message in server(message) }
+        let exists = try integer(replies[2], of: "EXISTS \(keys.schedule)") > 0
+        if exists { isDetected = true }
+        return (reading, exists ? scan.members.map { Member(key: $0, score: 0) } : [])
+    }
+
+    // MARK: Entries
+
+    /// Reads the entries of `members` that may have changed and forgets those that are gone.
+    private func refresh(
+        _ members: inout [Member],
+        at time: Double,
+        hasScores: Bool,
+        anomalies: inout [Anomaly]
+    ) throws(RedisError) {
+        let present = Set(members.map(\.key))
+        if entries.count > present.count || hasScores { entries = entries.filter { present.contains($0.key) } }
+        var stale: [Member] = []
+        for (index, member) in members.enumerated() {
+            let isInTurn = (index - rotation + members.count) % members.count < Self.rotationSize
+            let isChanged = entries[member.key].map { hasScores ? $0.score != member.score : true } ?? true
+            if isChanged || isInTurn { stale.append(member) }
+        }
+        rotation = members.isEmpty ? 0 : (rotation + Self.rotationSize) % members.count
+        guard !stale.isEmpty else { return }
+
+        let lengths = try client.pipeline(
+            stale.flatMap {
+                [RedisCommand("HSTRLEN", $0.key, "definition"), RedisCommand("HSTRLEN", $0.key, "meta")]
+            }
+        )
+        var batch: [Member] = []
+        var batchBytes = 0
+        for (index, member) in stale.enumerated() {
+            let definition = lengths[2 * index]
+            let meta = lengths[2 * index + 1].integer ?? 0
+            guard let length = definition.integer else {
+                if hasScores {
+                    note(nil, for: member, .wrongType, "is no hash, so beat cannot load it", &anomalies)
+                } else {
+                    scan.remove(member.key)
+                    entries[member.key] = nil
+                }
+                continue
+            }
+            guard length > 0 || hasScores else {
+                scan.remove(member.key)
+                entries[member.key] = nil
+                continue
+            }
+            guard length <= RedBeatEntry.maximumFieldBytes, meta <= RedBeatEntry.maximumFieldBytes else {
+                note(
+                    nil,
+                    for: member,
+                    .overLimit,
+                    "has a field of over \(RedBeatEntry.maximumFieldBytes) bytes",
+                    &anomalies
+                )
+                continue
+            }
+            batch.append(member)
+            batchBytes += Int(length + meta)
+            if batchBytes > Self.batchBytes {
+                try read(batch, &anomalies)
+                (batch, batchBytes) = ([], 0)
+            }
+        }
+        try read(batch, &anomalies)
+    }
+
+    private func read(_ batch: [Member], _ anomalies: inout [Anomaly]) throws(RedisError) {
+        guard !batch.isEmpty else { return }
+        let replies = try client.pipeline(batch.map { RedisCommand("HMGET", $0.key, "definition", "meta") })
+        for (member, reply) in zip(batch, replies) {
+            let fields = reply.array ?? []
+            let entry = fields.first?.bytes.flatMap { RedBeatEntry(definition: $0, meta: fields.last?.bytes) }
+            note(entry, for: member, .malformed, "cannot be decoded, so beat cannot run it", &anomalies)
+        }
+    }
+
+    /// Keeps what was read; an entry that has become unreadable is told once.
+    private func note(
+        _ content: RedBeatEntry?,
+        for member: Member,
+        _ kind: Anomaly.Kind,
+        _ problem: String,
+        _ anomalies: inout [Anomaly]
+    ) {
+        let key = String(decoding: member.key, as: UTF8.self)
+        if content == nil, entries[member.key]?.content != nil || entries[member.key] == nil {
+            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem); mend or delete it"))
+        }
+        let name = key.hasPrefix(keys.prefix) ? String(key.dropFirst(keys.prefix.count)) : key
+        entries[member.key] = RedBeatReading.Entry(key: name, score: member.score, content: content)
+    }
+
+    // MARK: Replies
+
+    private func time(_ reply: RedisValue) throws(RedisError) -> Double {
+        guard let parts = reply.array, parts.count == 2, let seconds = parts[0].integer, let micros = parts[1].integer
+        else { throw server(reply.error ?? "TIME returned no time") }
+        return Double(seconds) + Double(micros) / 1e6
+    }
+
+    private func integer(_ reply: RedisValue, of command: String) throws(RedisError) -> Int64 {
+        guard let value = reply.integer else { throw server("\(command): \(reply.error ?? "no number")") }
+        return value
+    }
+
+    private func server(_ message: String) -> RedisError {
+        .server(address: client.address.redacted, message: message)
+    }
+}

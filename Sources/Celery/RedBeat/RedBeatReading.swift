@@ -1,0 +1,35 @@
+/// What one collection found in RedBeat's Redis, before anything is concluded from it.
+struct RedBeatReading: Equatable, Sendable {
+    /// Redis's own clock (TIME), Unix seconds. The exporter's clock plays no part.
+    var time: Double
+    /// Nil when the key does not exist.
+    var lock: Lock?
+    /// Whole seconds since the schedule was last touched by anyone (OBJECT IDLETIME). Read only without a lock.
+    var scheduleIdle: Double?
+    /// Whether idle times may be wrong: while a child process saves the data, reads do not count as touches.
+    var isIdleUnreliable = false
+    /// Entries in the order of the sorted set.
+    var entries: [Entry] = []
+    /// Members of the schedule, also those beyond the bound on what is read.
+    var entryCount = 0
+    /// Whether the schedule's scores were read; without a lock they are not, as reading them would touch the key.
+    var hasScores = true
+
+    struct Lock: Equatable, Sendable {
+        /// What the owner wrote: 32 hexadecimal digits of a UUIDv1.
+        var token: String
+        /// Seconds until it ends; nil when it has no end.
+        var timeToLive: Double?
+        /// Whole seconds since the key was last touched by anyone; nil when unknown or unreliable.
+        var idle: Double?
+    }
+
+    struct Entry: Equatable, Sendable {
+        /// The key without the prefix: the name under which it was stored.
+        var key: String
+        /// Unix seconds; negative when the schedule is exhausted. 0 where scores were not read.
+        var score: Double
+        /// Nil when it cannot be decoded.
+        var content: RedBeatEntry?
+    }
+}

@@ -1,0 +1,195 @@
+/// Concludes from readings how beat is. Pure: it holds what must be remembered from one reading to the next.
+struct RedBeatTracker {
+    private let configuration: RedBeatConfiguration
+    private var lockTimeout: LockTimeout
+    private var tick: Tick?
+    private var token: String?
+    private var acquisitions = 0
+    private var counter = SentTaskCounter()
+    private var lastTaskTime: Double?
+
+    /// The last tick that was seen and what it led beat to do next.
+    private struct Tick {
+        /// When beat showed life.
+        var time: Double
+        var wake: Double
+        /// Set until the tick has sent all it must.
+        var isProvisional: Bool
+    }
+
+    /// Two readings of one tick differ by no more than this, in seconds.
+    private static let sameTickTolerance = 0.25
+    /// A tick that has not sent all it must after this many seconds will not.
+    private static let longestTick = 60.0
+    private static let defaultMaxLoopInterval = 300.0
+
+    init(configuration: RedBeatConfiguration) {
+        self.configuration = configuration
+        lockTimeout = LockTimeout(configured: configuration.lockTimeout)
+    }
+
+    mutating func observe(_ reading: RedBeatReading) -> BeatState {
+        let timeout = reading.lock.flatMap { lockTimeout.observe($0, at: reading.time) }
+        let interval = maxLoopInterval(lockTimeout: timeout)
+        noteOwner(reading.lock)
+        let zone = applicationZone(of: reading.entries)
+        let dues = reading.entries.map { Self.due(of: $0, zone: zone) }
+
+        let usesLock = configuration.lock != .off
+        if let heartbeat = usesLock ? lockHeartbeat(reading, timeout: timeout) : idleHeartbeat(reading) {
+            noteTick(at: heartbeat, reading: reading, dues: dues, interval: interval)
+        } else if !usesLock, reading.scheduleIdle == nil {
+            noteRuns(reading, dues: dues)
+        }
+
+        counter.observe(reading.entries.lazy.compactMap(\.content))
+        let entries = zip(reading.entries, dues).compactMap { entry, due in
+            entry.content.map { entryState($0, due: due, at: reading.time) }
+        }
+        let lastRun = entries.compactMap { $0.runs > 0 ? $0.lastRun : nil }.max()
+        lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
+
+        let isInTime = tick.map { reading.time <= $0.wake + configuration.grace } ?? false
+        return BeatState(
+            time: reading.time,
+            isUp: isInTime && (!usesLock || reading.lock?.timeToLive != nil),
+            heartbeat: tick?.time,
+            deadline: tick?.wake,
+            lock: usesLock
+                ? LockState(
+                    isHeld: reading.lock != nil,
+                    timeToLive: reading.lock?.timeToLive,
+                    timeout: timeout ?? configuration.lockTimeout,
+                    acquisitions: acquisitions
+                ) : nil,
+            startTime: reading.lock.flatMap { LockToken.startTime($0.token) },
+            maxLoopInterval: interval,
+            grace: configuration.grace,
+            entries: entries.sorted { $0.name < $1.name },
+            entryCount: reading.entryCount,
+            disabledCount: entries.count { !$0.isEnabled },
+            invalidCount: reading.entries.count { $0.content == nil },
+            nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
+            lastTaskTime: lastTaskTime,
+            tasksSent: counter.totals,
+            queues: Set(reading.entries.compactMap { $0.content?.queue })
+        )
+    }
+
+    /// RedBeat's lock timeout is five loop intervals unless it was set: a longer timeout than the default's tells of a
+    /// longer interval. A shorter one may have been set for itself, so it tells nothing.
+    private func maxLoopInterval(lockTimeout: Double?) -> Double {
+        configuration.maxLoopInterval ?? max(Self.defaultMaxLoopInterval, (lockTimeout ?? 0) / 5)
+    }
+
+    private mutating func noteOwner(_ lock: RedBeatReading.Lock?) {
+        guard let lock, lock.token != token else { return }
+        if token != nil { acquisitions += 1 }
+        token = lock.token
+    }
+
+    // MARK: Signs of life
+
+    private func lockHeartbeat(_ reading: RedBeatReading, timeout: Double?) -> Double? {
+        guard let timeToLive = reading.lock?.timeToLive, let timeout else { return nil }
+        return reading.time - (timeout - timeToLive)
+    }
+
+    /// Without a lock: each tick reads the schedule, which resets the key's idle time. We never touch that key.
+    /// While idle times are unreliable beat gets the benefit of the doubt.
+    private func idleHeartbeat(_ reading: RedBeatReading) -> Double? {
+        guard let idle = reading.scheduleIdle else { return nil }
+        if reading.isIdleUnreliable { return reading.time }
+        // Idle times count whole seconds of Redis's clock: take the end of the second of the touch.
+        return min(reading.time, reading.time.rounded(.down) - idle + 1)
+    }
+
+    private mutating func noteTick(at heartbeat: Double, reading: RedBeatReading, dues: [Due], interval: Double) {
+        if let tick, !tick.isProvisional, abs(tick.time - heartbeat) < Self.sameTickTolerance {
+            // What is stored after a tick does not change for how long beat sleeps.
+            return
+        }
+        let candidates = zip(reading.entries, dues).compactMap { entry, due in
+            entry.content.map {
+                RedBeatWake.Candidate(
+                    score: entry.score,
+                    isEnabled: $0.isEnabled,
+                    due: due.time,
+                    lastRun: $0.lastRunAt,
+                    hasRun: $0.totalRunCount != nil
+                )
+            }
+        }
+        tick = Tick(
+            time: heartbeat,
+            wake: RedBeatWake.after(
+                tick: heartbeat,
+                candidates: candidates,
+                maxLoopInterval: interval,
+                hasScores: reading.hasScores
+            ),
+            isProvisional: reading.time - heartbeat < Self.longestTick
+                && RedBeatWake.isUnfinished(tick: heartbeat, candidates: candidates)
+        )
+    }
+
+    /// Without a lock and without idle times (an LFU eviction policy): runs are the only sign of life, and beat must
+    /// show the next one when an entry is due.
+    private mutating func noteRuns(_ reading: RedBeatReading, dues: [Due]) {
+        let ran = reading.entries.compactMap(\.content).filter { $0.totalRunCount != nil }
+        guard let heartbeat = ran.compactMap(\.lastRunAt).max() else { return }
+        let enabled = zip(reading.entries, dues).compactMap { entry, due in
+            entry.content?.isEnabled == true ? due.time : nil
+        }
+        tick = Tick(time: heartbeat, wake: enabled.min() ?? .infinity, isProvisional: false)
+    }
+
+    // MARK: Entries
+
+    /// The zone of crontabs is the application's. Redis does not hold it, but beat writes last runs in it; entries that
+    /// have never run may hold another, so the latest run decides.
+    private func applicationZone(of entries: [RedBeatReading.Entry]) -> TimeZone? {
+        let latest = entries.lazy.compactMap(\.content).filter { $0.totalRunCount != nil && $0.zone != nil }
+            .max { ($0.lastRunAt ?? 0) < ($1.lastRunAt ?? 0) }
+        return latest?.zone.flatMap { TimeZoneCache.zone($0) }
+    }
+
+    /// When an entry is truly due: computed where that is possible, else by its score.
+    private struct Due {
+        /// Nil when never again.
+        var time: Double?
+        /// A score may lie in the past although the entry is not due.
+        var isComputed: Bool
+    }
+
+    private static func due(of entry: RedBeatReading.Entry, zone: TimeZone?) -> Due {
+        let byScore = Due(time: entry.score > 0 ? entry.score : nil, isComputed: false)
+        guard entry.score >= 0, let content = entry.content, let lastRun = content.lastRunAt else { return byScore }
+        switch content.schedule {
+        case .crontab(let crontab):
+            // Before the first run of any entry the zone is unknown.
+            guard let zone else { return byScore }
+            return Due(time: crontab.due(after: lastRun, in: zone), isComputed: true)
+        case .interval(let seconds, relative: false):
+            return Due(time: lastRun + seconds, isComputed: true)
+        case .interval(_, relative: true), .opaque:
+            return byScore
+        }
+    }
+
+    private func entryState(_ entry: RedBeatEntry, due: Due, at time: Double) -> BeatEntryState {
+        let dueTime = due.time ?? .infinity
+        // Only a score, and it had passed at the last tick: beat looked at the entry and found it not due.
+        let isKnownNotDue = !due.isComputed && dueTime <= tick?.time ?? -.infinity
+        let late = entry.isEnabled && !isKnownNotDue ? max(0, time - dueTime) : 0
+        return BeatEntryState(
+            name: entry.name,
+            task: entry.task,
+            isEnabled: entry.isEnabled,
+            lastRun: entry.totalRunCount == nil ? nil : entry.lastRunAt,
+            nextDue: due.time,
+            overdue: late,
+            runs: entry.totalRunCount ?? 0
+        )
+    }
+}

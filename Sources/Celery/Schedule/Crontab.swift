@@ -1,0 +1,143 @@
+/// A crontab as Celery understands it: a minute is due when ALL five fields match.
+/// Source: celery/schedules.py, `crontab` and `crontab_parser`.
+package struct Crontab: Equatable, Sendable {
+    // A field is the set of its matching numbers, number n as bit n.
+    private let minutes: UInt64
+    private let hours: UInt64
+    private let daysOfWeek: UInt64
+    private let daysOfMonth: UInt64
+    private let monthsOfYear: UInt64
+
+    /// Years that are searched for the next match: 29 February on a given weekday comes back after at most 40 years.
+    private static let searchedYears = 40
+
+    /// - Returns: nil when a field is none that Celery would accept.
+    package init?(
+        minute: String = "*",
+        hour: String = "*",
+        dayOfWeek: String = "*",
+        dayOfMonth: String = "*",
+        monthOfYear: String = "*"
+    ) {
+        self.init { name in
+            switch name {
+            case "minute": .string(minute)
+            case "hour": .string(hour)
+            case "day_of_week": .string(dayOfWeek)
+            case "day_of_month": .string(dayOfMonth)
+            default: .string(monthOfYear)
+            }
+        }
+    }
+
+    /// Reads the fields under the names Celery gives them, each a string, a number or a list of numbers.
+    init?(field: (String) -> JSONValue?) {
+        guard let minutes = Self.numbers(field("minute"), in: 0...59),
+            let hours = Self.numbers(field("hour"), in: 0...23),
+            let daysOfWeek = Self.numbers(field("day_of_week"), in: 0...6),
+            let daysOfMonth = Self.numbers(field("day_of_month"), in: 1...31),
+            let monthsOfYear = Self.numbers(field("month_of_year"), in: 1...12)
+        else { return nil }
+        self.minutes = minutes
+        self.hours = hours
+        self.daysOfWeek = daysOfWeek
+        self.daysOfMonth = daysOfMonth
+        self.monthsOfYear = monthsOfYear
+    }
+
+    /// The first due moment whose minute is later than the minute of `lastRun`; nil when no such date exists.
+    package func due(after lastRun: Double, in zone: TimeZone) -> Double? {
+        let wall = zone.civilTime(at: lastRun)
+        let firstDay = CivilTime(year: wall.year, month: wall.month, day: wall.day).daysSinceEpoch
+        if let time = firstTime(from: wall.hour * 60 + wall.minute + 1), matches(CivilTime(daysSinceEpoch: firstDay)) {
+            return moment(day: firstDay, time: time, in: zone)
+        }
+        guard let time = firstTime(from: 0) else { return nil }
+        var day = firstDay + 1
+        while true {
+            let date = CivilTime(daysSinceEpoch: day)
+            if date.year > wall.year + Self.searchedYears { return nil }
+            if monthsOfYear & 1 << UInt64(date.month) == 0 {
+                day += CivilTime.daysIn(month: date.month, of: date.year) - date.day + 1
+            } else if matches(date) {
+                return moment(day: day, time: time, in: zone)
+            } else {
+                day += 1
+            }
+        }
+    }
+
+    private func moment(day: Int, time: Int, in zone: TimeZone) -> Double {
+        var wall = CivilTime(daysSinceEpoch: day)
+        wall.hour = time / 60
+        wall.minute = time % 60
+        return zone.moment(of: wall)
+    }
+
+    private func matches(_ date: CivilTime) -> Bool {
+        monthsOfYear & 1 << UInt64(date.month) != 0 && daysOfMonth & 1 << UInt64(date.day) != 0
+            && daysOfWeek & 1 << UInt64(date.weekday) != 0
+    }
+
+    /// The first matching minute of a day at or after a given one.
+    private func firstTime(from minuteOfDay: Int) -> Int? {
+        (minuteOfDay..<max(minuteOfDay, 1440)).first { time in
+            hours & 1 << UInt64(time / 60) != 0 && minutes & 1 << UInt64(time % 60) != 0
+        }
+    }
+
+    // MARK: Fields
+
+    private static func numbers(_ field: JSONValue?, in range: ClosedRange<Int>) -> UInt64? {
+        var set: UInt64 = 0
+        func add(_ number: Int?) -> Bool {
+            guard let number, range.contains(number) else { return false }
+            set |= 1 << UInt64(number)
+            return true
+        }
+        switch field {
+        case nil, .null: return numbers(.string("*"), in: range)
+        case .number: return add(field?.integer) ? set : nil
+        case .array(let elements): return elements.allSatisfy { add($0.integer) } && set != 0 ? set : nil
+        case .string(let text):
+            guard text.utf8.count <= 1024 else { return nil }
+            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+                guard let numbers = expand(part, in: range), numbers.allSatisfy({ add($0) }) else { return nil }
+            }
+            return set
+        default: return nil
+        }
+    }
+
+    /// `*`, `n`, `n-m`, each of the first and last with `/step`. A range may wrap around: `22-3`, `fri-mon`.
+    private static func expand(_ part: Substring, in range: ClosedRange<Int>) -> [Int]? {
+        let pieces = part.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        let span: [Int]
+        if pieces[0] == "*" {
+            span = Array(range)
+        } else {
+            let ends = pieces[0].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let first = number(ends[0]), range.contains(first) else { return nil }
+            if ends.count == 1 {
+                return pieces.count == 1 ? [first] : nil
+            }
+            guard let last = number(ends[1]), range.contains(last) else { return nil }
+            span =
+                first <= last ? Array(first...last) : Array(first...range.upperBound) + Array(range.lowerBound...last)
+        }
+        guard pieces.count == 2 else { return span }
+        guard let step = Int(pieces[1]), step > 0 else { return nil }
+        return stride(from: 0, to: span.count, by: step).map { span[$0] }
+    }
+
+    private static let names: [String: Int] = [
+        "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
+        "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
+        "sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6,
+    ]
+
+    /// A number, or the name of a month or weekday by its first three letters.
+    private static func number(_ text: Substring) -> Int? {
+        Int(text) ?? names[String(text.prefix(3)).lowercased()]
+    }
+}

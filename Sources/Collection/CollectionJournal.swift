@@ -1,0 +1,50 @@
+internal import Logging
+
+/// Writes down what collections meet with: each event once, not once an interval.
+struct CollectionJournal {
+    private let logger: Logger
+    private var failure: CollectionError?
+    private var failures = 0
+    private var told: Set<String> = []
+
+    /// Problems quote foreign data, so their number is bounded.
+    private static let maximumTold = 1000
+
+    init(collector: String, logger: Logger) {
+        var logger = logger
+        logger[metadataKey: "collector"] = "\(collector)"
+        self.logger = logger
+    }
+
+    mutating func note(_ result: Result<Collected, CollectionError>) {
+        switch result {
+        case .success(let collected):
+            if failure != nil { logger.info("collecting again", metadata: ["failures": "\(failures)"]) }
+            failure = nil
+            failures = 0
+            for problem in collected.problems {
+                tell(problem.description, "problem in the data", ["reason": "\(problem.reason.rawValue)"])
+            }
+            for advice in collected.advice { tell(advice, "advice") }
+        case .failure(let error):
+            failures += 1
+            // A failure that has changed its face is news.
+            if failure?.reason != error.reason {
+                logger.warning(
+                    "collection failed",
+                    metadata: ["reason": "\(error.reason.rawValue)", "error": "\(error.description)"]
+                )
+            } else {
+                logger.debug("collection failed again", metadata: ["error": "\(error.description)"])
+            }
+            failure = error
+        }
+    }
+
+    /// Logs a detail the first time it comes up.
+    private mutating func tell(_ detail: String, _ message: Logger.Message, _ metadata: Logger.Metadata = [:]) {
+        guard told.count < Self.maximumTold, told.insert(detail).inserted else { return }
+        logger.warning(message, metadata: metadata.merging(["detail": "\(detail)"]) { first, _ in first })
+        if told.count == Self.maximumTold { logger.warning("further problems are counted, not logged") }
+    }
+}

@@ -1,0 +1,53 @@
+package import Celery
+package import Collection
+package import Postgres
+package import Redis
+
+// How the errors of sources and the oddities of their data are counted.
+
+extension CollectionError {
+    package init(_ error: RedisError) {
+        let reason: ErrorReason =
+            switch error {
+            case .connect: .connect
+            case .authentication: .authentication
+            case .timeout: .timeout
+            case .connectionLost: .connectionLost
+            case .replyTooLarge: .overLimit
+            case .server(_, let message) where message.contains("WRONGTYPE"): .wrongType
+            case .server(_, let message) where message.contains("NOPERM") || message.contains("NOAUTH"): .permission
+            case .server: .server
+            }
+        self.init(reason, error.description)
+    }
+
+    package init(_ error: PostgresError) {
+        let reason: ErrorReason =
+            switch error {
+            // libpq tells refused logins and refused connections apart only in words; the server's start with FATAL.
+            case .connect(_, let cause) where cause.contains("FATAL") && cause.contains("authentication"):
+                .authentication
+            case .connect: .connect
+            case .timeout: .timeout
+            case .connectionLost: .connectionLost
+            // Insufficient privilege.
+            case .server(_, "42501", _): .permission
+            // Query cancelled by statement_timeout; lock not available in time.
+            case .server(_, "57014", _), .server(_, "55P03", _): .timeout
+            case .server: .server
+            }
+        self.init(reason, error.description)
+    }
+}
+
+extension CollectionProblem {
+    package init(_ anomaly: Anomaly) {
+        let reason: ErrorReason =
+            switch anomaly.kind {
+            case .wrongType: .wrongType
+            case .malformed: .malformed
+            case .overLimit: .overLimit
+            }
+        self.init(reason, anomaly.description)
+    }
+}

@@ -1,0 +1,65 @@
+package import Celery
+package import Collection
+package import Exposition
+internal import Redis
+
+/// How many messages wait in the broker.
+package struct QueueCollector: Collector {
+    private let reader: QueueReader
+
+    package init(reader: QueueReader) {
+        self.reader = reader
+    }
+
+    package func collect() throws(CollectionError) -> Collected {
+        do {
+            let (state, anomalies) = try reader.read()
+            return Collected(Self.families(of: state), problems: anomalies.map { CollectionProblem($0) })
+        } catch {
+            throw CollectionError(error)
+        }
+    }
+
+    package static func families(of state: QueueState) -> [MetricFamily] {
+        [
+            queueLength.with(
+                state.queues.map { Sample(Double($0.length), labels: [Label("queue_name", $0.name)]) }
+            ),
+            priorityLength.with(
+                state.queues.filter(\.usesPriorities).flatMap { queue in
+                    queue.priorities.map { step in
+                        Sample(
+                            Double(step.length),
+                            labels: [Label("queue_name", queue.name), Label("priority", String(step.priority))]
+                        )
+                    }
+                }
+            ),
+            unacked.with(Double(state.unacked)),
+            oldestUnacked.with(state.oldestUnacked.map { [Sample($0)] } ?? []),
+        ]
+    }
+
+    // MARK: Families
+
+    private static let queueLength = MetricFamily(
+        "celery_queue_length",
+        help: "Messages waiting in the queue, all priorities together.",
+        type: .gauge
+    )
+    private static let priorityLength = MetricFamily(
+        "celery_queue_priority_length",
+        help: "Messages waiting in the queue by priority, where priorities are in use. Lower numbers go first.",
+        type: .gauge
+    )
+    private static let unacked = MetricFamily(
+        "celery_unacked_messages",
+        help: "Messages delivered to workers and not yet acknowledged, over all queues.",
+        type: .gauge
+    )
+    private static let oldestUnacked = MetricFamily(
+        "celery_oldest_unacked_timestamp_seconds",
+        help: "When the oldest message that is not acknowledged was delivered.",
+        type: .gauge
+    )
+}

@@ -1,0 +1,104 @@
+package import Celery
+package import Collection
+package import Exposition
+internal import Postgres
+
+/// How tasks fare, from a task table.
+package struct TaskCollector: Collector {
+    private let reader: TaskReader
+    private let durationBounds: [Double]
+
+    package init(reader: TaskReader, configuration: TaskConfiguration) {
+        self.reader = reader
+        durationBounds = configuration.durationBounds
+    }
+
+    package func collect() throws(CollectionError) -> Collected {
+        do {
+            let (state, anomalies) = try reader.read()
+            return Collected(
+                state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
+                problems: anomalies.map { CollectionProblem($0) },
+                advice: state.map { Self.advice(for: $0) } ?? []
+            )
+        } catch {
+            throw CollectionError(error)
+        }
+    }
+
+    private static func advice(for state: TaskState) -> [String] {
+        guard state.isIndexMissing else { return [] }
+        return [
+            "\(state.table) has no index on its completion time, so each collection reads the whole table; run: "
+                + TaskReader.indexStatement
+        ]
+    }
+
+    package static func families(of state: TaskState, durationBounds: [Double]) -> [MetricFamily] {
+        func samples(_ values: (TaskAggregate) -> [(Label, Double)]) -> [Sample] {
+            state.tasks.flatMap { task in
+                values(task).map { label, value in Sample(value, labels: [Label("task_name", task.name), label]) }
+            }
+        }
+        return [
+            results.with(
+                samples { $0.results.sorted { $0.key < $1.key }.map { (Label("status", $0.key), Double($0.value)) } }
+            ),
+            successRatio.with(samples { $0.successRatios.map { (Label("window", $0.window.name), $0.ratio) } }),
+            duration.with(
+                state.tasks.flatMap { task in
+                    Sample.histogram(
+                        bounds: durationBounds,
+                        counts: task.durationCounts.map(Double.init),
+                        sum: task.durationSum,
+                        labels: [Label("task_name", task.name)]
+                    )
+                }
+            ),
+            inProgress.with(
+                samples { $0.inProgress.sorted { $0.key < $1.key }.map { (Label("status", $0.key), Double($0.value)) } }
+            ),
+            retries.with(state.tasks.map { Sample(Double($0.retries), labels: [Label("task_name", $0.name)]) }),
+            indexMissing.with(state.isIndexMissing ? 1 : 0, labels: [Label("table", state.table)]),
+            folded.with(Double(state.foldedNames)),
+        ]
+    }
+
+    // MARK: Families
+
+    private static let results = MetricFamily(
+        "celery_task_results_total",
+        help: "Tasks that ended since the exporter started, by final state.",
+        type: .counter
+    )
+    private static let successRatio = MetricFamily(
+        "celery_task_success_ratio",
+        help: "Successes among successes and failures that ended within the window; absent when there were none.",
+        type: .gauge
+    )
+    private static let duration = MetricFamily(
+        "celery_task_duration_seconds",
+        help: "Run time of tasks that ended since the exporter started.",
+        type: .histogram
+    )
+    private static let inProgress = MetricFamily(
+        "celery_task_in_progress",
+        help: "Tasks not yet ended, by state.",
+        type: .gauge
+    )
+    private static let retries = MetricFamily(
+        "celery_task_retries_total",
+        help: "Retries of tasks that ended since the exporter started.",
+        type: .counter
+    )
+    private static let indexMissing = MetricFamily(
+        "celery_beat_exporter_index_missing",
+        help: "1 if the table lacks the index that keeps collections cheap.",
+        type: .gauge
+    )
+    private static let folded = MetricFamily(
+        "celery_beat_exporter_folded_task_names_total",
+        help: "Times a task name beyond the bound was counted as other.",
+        type: .counter
+    )
+}

@@ -1,0 +1,98 @@
+internal import CLibPQ
+
+/// Where a PostgreSQL is and how to log in, as Celery, Django and SQLAlchemy users write it.
+///
+/// Understood: `postgresql://`, `postgres://`, either with SQLAlchemy's driver (`postgresql+psycopg2://`), Celery's
+/// `db+postgresql://`, and libpq's keyword string (`host=… dbname=…`). Query parameters that libpq does not know
+/// (`conn_max_age`, `pool_size`, ...) configure the Python client; they are left out and named in `ignoredParameters`.
+package struct PostgresAddress: Equatable, Sendable {
+    /// libpq's keywords with their values. Holds the password.
+    let parameters: [String: String]
+    /// Names of query parameters that were left out.
+    package let ignoredParameters: [String]
+
+    /// Reads a URL or a keyword string.
+    package init(_ text: String) throws(PostgresAddressError) {
+        var connectionString = text
+        var ignored: [String] = []
+        if let schemeEnd = text.firstRange(of: "://") {
+            var scheme = text[..<schemeEnd.lowerBound].lowercased()
+            if scheme.hasPrefix("db+") { scheme.removeFirst(3) }
+            let dialect = scheme.prefix { $0 != "+" }
+            guard dialect == "postgresql" || dialect == "postgres" else {
+                throw PostgresAddressError(
+                    description: "not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
+                )
+            }
+            var rest = text[schemeEnd.upperBound...]
+            var query = ""
+            if let question = rest.lastIndex(of: "?") {
+                (query, ignored) = Self.filtered(query: rest[rest.index(after: question)...])
+                rest = rest[..<question]
+            }
+            connectionString = "postgresql://\(rest)\(query.isEmpty ? "" : "?")\(query)"
+        } else if !text.contains("=") {
+            throw PostgresAddressError(
+                description:
+                    "neither a URL nor a libpq keyword string; write postgresql://user:password@host:5432/database"
+            )
+        }
+
+        // libpq's message may quote the text, password included, so it is not passed on.
+        guard let options = PQconninfoParse(connectionString, nil) else {
+            throw PostgresAddressError(
+                description: "not understood by libpq; write postgresql://user:password@host:5432/database, "
+                    + "with %40 for an @ and %2F for a / in the password"
+            )
+        }
+        defer { PQconninfoFree(options) }
+        var parameters: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { parameters[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        self.parameters = parameters
+        self.ignoredParameters = ignored
+    }
+
+    /// The address without user and password, for logs and errors.
+    package var redacted: String {
+        let host = parameters["host"] ?? parameters["hostaddr"] ?? "the default socket"
+        let port = parameters["port"].map { ":\($0)" } ?? ""
+        return
+            "PostgreSQL at \(host)\(port), database \(parameters["dbname"] ?? parameters["user"] ?? "of the user's name")"
+    }
+
+    /// Keeps what libpq knows; asyncpg's `ssl` is libpq's `sslmode`.
+    private static func filtered(query: Substring) -> (kept: String, ignored: [String]) {
+        var known: Set<Substring> = []
+        if let defaults = PQconndefaults() {
+            defer { PQconninfoFree(defaults) }
+            var option = defaults
+            while let keyword = option.pointee.keyword {
+                known.insert(Substring(String(cString: keyword)))
+                option += 1
+            }
+        }
+        var kept: [String] = []
+        var ignored: [String] = []
+        for pair in query.split(separator: "&") {
+            let name = pair.prefix { $0 != "=" }
+            if known.contains(name) {
+                kept.append(String(pair))
+            } else if name == "ssl" {
+                let value = pair.dropFirst(4)
+                kept.append("sslmode=\(value == "true" || value == "True" ? "require" : value)")
+            } else {
+                ignored.append(String(name))
+            }
+        }
+        return (kept.joined(separator: "&"), ignored)
+    }
+}
+
+/// Why a text is no address of PostgreSQL. The description holds no part of the text.
+package struct PostgresAddressError: Error, Equatable, CustomStringConvertible {
+    package let description: String
+}

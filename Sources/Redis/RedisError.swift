@@ -1,0 +1,27 @@
+/// Why Redis could not be asked. Every case names the address, never a secret.
+package enum RedisError: Error, Equatable, CustomStringConvertible {
+    case connect(address: String, cause: String)
+    case authentication(address: String, cause: String)
+    case timeout(address: String, after: Duration)
+    case connectionLost(address: String, cause: String)
+    case replyTooLarge(address: String, limit: Int)
+    /// The server answered with an error where nothing can be done without the answer.
+    case server(address: String, message: String)
+
+    package var description: String {
+        switch self {
+        case .connect(let address, let cause):
+            "connect to \(address): \(cause); check that Redis runs there and can be reached"
+        case .authentication(let address, let cause):
+            "log in to \(address): \(cause); check user, password and database number"
+        case .timeout(let address, let limit):
+            "wait for \(address): no answer within \(limit); Redis hangs or is overloaded"
+        case .connectionLost(let address, let cause):
+            "talk to \(address): \(cause); will connect again"
+        case .replyTooLarge(let address, let limit):
+            "read from \(address): the reply exceeds the limit of \(limit) bytes"
+        case .server(let address, let message):
+            "ask \(address): \(message)"
+        }
+    }
+}

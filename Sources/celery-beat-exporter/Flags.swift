@@ -1,0 +1,113 @@
+internal import ArgumentParser
+
+/// The command line. Every value is text or absent here; `Configuration` checks it, together with the environment.
+struct Flags: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "celery-beat-exporter",
+        abstract: "Tells Prometheus whether Celery beat lives, how long queues are and how tasks fare.",
+        discussion: """
+            Every flag has an environment variable: CELERY_BEAT_EXPORTER_ and the flag in capitals, with underscores for \
+            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL). A flag goes before the environment.
+            Durations are written as Prometheus writes them: 500ms, 10s, 5m, 1h30m.
+            """,
+        version: Version.current
+    )
+
+    @Option(
+        name: .customLong("broker.url"),
+        help: "Celery's broker: redis://user:password@host:6379/0 or unix:///path. Also CELERY_BROKER_URL, REDIS_URL."
+    )
+    var brokerURL: String?
+
+    @Option(
+        name: .customLong("broker.key-prefix"),
+        help: "global_keyprefix of broker_transport_options. (default: none)"
+    )
+    var brokerKeyPrefix: String?
+
+    @Option(
+        name: .customLong("redbeat.url"),
+        help: "RedBeat's Redis. Also REDBEAT_REDIS_URL. (default: the broker's)"
+    )
+    var redBeatURL: String?
+
+    @Option(name: .customLong("redbeat.key-prefix"), help: "redbeat_key_prefix. (default: redbeat:)")
+    var redBeatKeyPrefix: String?
+
+    @Option(
+        name: .customLong("redbeat.lock-key"),
+        help: "redbeat_lock_key, or none where it is switched off. (default: the prefix and :lock)"
+    )
+    var redBeatLockKey: String?
+
+    @Option(name: .customLong("redbeat.lock-timeout"), help: "redbeat_lock_timeout. (default: learnt)")
+    var redBeatLockTimeout: String?
+
+    @Option(
+        name: .customLong("beat.scheduler"),
+        help:
+            "redbeat: report a missing beat even before its keys were ever seen; auto: once they were. (default: auto)"
+    )
+    var beatScheduler: String?
+
+    @Option(
+        name: .customLong("beat.max-loop-interval"),
+        help: "beat_max_loop_interval. (default: 5m, or a fifth of the lock's timeout if that is longer)"
+    )
+    var beatMaxLoopInterval: String?
+
+    @Option(name: .customLong("beat.grace"), help: "How late a beat may be before it counts as dead. (default: 2s)")
+    var beatGrace: String?
+
+    @Option(
+        name: .customLong("beat.max-entry-series"),
+        help: "Schedule entries that get series of their own; 0 for none. (default: 1000)"
+    )
+    var beatMaxEntrySeries: String?
+
+    @Option(
+        name: .customLong("database.url"),
+        help: """
+            The PostgreSQL with the task tables: postgresql://user:password@host/database. Also DATABASE_URL, \
+            CELERY_RESULT_BACKEND.
+            """
+    )
+    var databaseURL: String?
+
+    @Option(name: .customLong("queues"), help: "Queues that are always reported, with commas between; repeatable.")
+    var queues: [String] = []
+
+    @Flag(
+        name: .customLong("queues.discover"),
+        inversion: .prefixedNo,
+        help: "Find other queues in kombu's bindings and in the schedule. (default: yes)"
+    )
+    var queuesDiscover: Bool?
+
+    @Option(name: .customLong("queues.priority-steps"), help: "priority_steps. (default: 0,3,6,9)")
+    var queuesPrioritySteps: String?
+
+    @Option(name: .customLong("queues.separator"), help: "sep of broker_transport_options. (default: kombu's)")
+    var queuesSeparator: String?
+
+    @Option(name: .customLong("collect.interval"), help: "Time between two collections. (default: 10s)")
+    var collectInterval: String?
+
+    @Option(name: .customLong("collect.timeout"), help: "Time a source may take to answer. (default: 5s)")
+    var collectTimeout: String?
+
+    @Option(
+        name: .customLong("web.listen-address"),
+        help: "Where to listen: host:port, or :port for all addresses; repeatable. (default: :9808)"
+    )
+    var webListenAddress: [String] = []
+
+    @Option(name: .customLong("web.telemetry-path"), help: "The path of the metrics. (default: /metrics)")
+    var webTelemetryPath: String?
+
+    @Option(name: .customLong("log.level"), help: "debug, info, warn or error. (default: info)")
+    var logLevel: String?
+
+    @Option(name: .customLong("log.format"), help: "logfmt or json. (default: logfmt)")
+    var logFormat: String?
+}

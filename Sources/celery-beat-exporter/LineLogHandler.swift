@@ -1,0 +1,84 @@
+internal import Glibc
+internal import Logging
+
+/// Writes one line an event to standard error, in logfmt or JSON.
+struct LineLogHandler: LogHandler {
+    var metadata: Logger.Metadata = [:]
+    var logLevel: Logger.Level
+    let format: Configuration.LogFormat
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let line = Self.line(
+            time: Self.timestamp(),
+            level: event.level,
+            message: event.message.description,
+            metadata: metadata.merging(event.metadata ?? [:]) { $1 },
+            format: format
+        )
+        // One write for the whole line, so that lines of several threads do not mix.
+        var bytes = Array(line.utf8)
+        _ = write(STDERR_FILENO, &bytes, bytes.count)
+    }
+
+    static func line(
+        time: String,
+        level: Logger.Level,
+        message: String,
+        metadata: Logger.Metadata,
+        format: Configuration.LogFormat
+    ) -> String {
+        let level = level == .warning ? "warn" : level.rawValue
+        let pairs =
+            [("time", time), ("level", level), ("msg", message)]
+            + metadata.sorted { $0.key < $1.key }.map { ($0.key, $0.value.description) }
+        switch format {
+        case .logfmt:
+            return pairs.map { key, value in "\(key)=\(isBare(value) ? value : quoted(value))" }.joined(separator: " ")
+                + "\n"
+        case .json:
+            return "{" + pairs.map { key, value in "\(quoted(key)):\(quoted(value))" }.joined(separator: ",") + "}\n"
+        }
+    }
+
+    /// Whether logfmt needs no quotes.
+    private static func isBare(_ value: String) -> Bool {
+        !value.isEmpty && value.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }
+    }
+
+    /// A JSON string, which logfmt's quotes are read as too. Values may hold foreign data: no control character, not
+    /// even one beyond ASCII, reaches the terminal.
+    private static func quoted(_ value: String) -> String {
+        var result = "\""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            case _ where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value):
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+
+    /// Now, in UTC with milliseconds, as RFC 3339 has it.
+    private static func timestamp() -> String {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        var parts = tm()
+        gmtime_r(&now.tv_sec, &parts)
+        var text = [CChar](repeating: 0, count: 32)
+        let length = strftime(&text, text.count, "%Y-%m-%dT%H:%M:%S", &parts)
+        let milliseconds = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
+        return String(decoding: text[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self) + ".\(milliseconds)Z"
+    }
+}

@@ -1,0 +1,34 @@
+internal import Glibc
+internal import Logging
+
+/// The environment of the process.
+func processEnvironment() -> [String: String] {
+    var variables: [String: String] = [:]
+    var next = environ
+    while let entry = next.pointee {
+        let parts = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
+        next += 1
+    }
+    return variables
+}
+
+switch Invocation(arguments: Array(CommandLine.arguments.dropFirst()), environment: processEnvironment()) {
+case .show(let text):
+    print(text)
+case .refuse(let line):
+    let bytes = Array("celery-beat-exporter: \(line)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+    exit(2)
+case .run(let configuration):
+    let logger = Logger(label: "celery-beat-exporter") { _ in
+        LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
+    }
+    Exporter.blockSignals()
+    do {
+        try Exporter(configuration: configuration, logger: logger).run()
+    } catch {
+        logger.error("\(error)")
+        exit(1)
+    }
+}
