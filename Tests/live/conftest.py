@@ -1,0 +1,93 @@
+"""Fixtures for the tests against real servers: the demo's parts, started as each test needs them.
+
+Shared servers live for the whole run and are emptied for each test; `own_` servers belong to one
+test, which may kill, pause and restart them. Nothing is skipped: what is missing is an error.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
+
+from servers import PostgresServer, RedisServer
+from stack import Exporter
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shared_postgres() -> Iterator[PostgresServer]:
+    with tempfile.TemporaryDirectory() as folder, PostgresServer(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for one test."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def redis_url(shared_redis: RedisServer) -> str:
+    """The shared Redis, empty."""
+    with redis.Redis.from_url(shared_redis.url) as client:
+        client.flushall()
+    return shared_redis.url
+
+
+@pytest.fixture
+def database_url(shared_postgres: PostgresServer) -> str:
+    """A new database on the shared PostgreSQL."""
+    name = "test"
+    with psycopg.connect(shared_postgres.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{shared_postgres.url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+def own_redis(folder: Path) -> Iterator[RedisServer]:
+    with RedisServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres(folder: Path) -> Iterator[PostgresServer]:
+    with PostgresServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def exporter(folder: Path) -> Iterator[Callable[..., Exporter]]:
+    """Starts exporters: `exporter("--collect.interval=1s", CELERY_BROKER_URL=redis_url)`.
+
+    Each has answered /-/ready with 200. At the test's end every one that still runs is stopped, and
+    must then end with status 0.
+    """
+    exporters: list[Exporter] = []
+
+    def start(*flags: str, **environment: str) -> Exporter:
+        name = f"exporter-{len(exporters)}"
+        one = Exporter(folder, *flags, environment=environment, name=name)
+        exporters.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in exporters:
+        print(one.log_tail())  # shown when the test has failed
+    statuses = {one.name: one.stop() for one in exporters if one.running}
+    assert set(statuses.values()) <= {0}, f"exporters that did not end with 0: {statuses}"
