@@ -53,5 +53,30 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+
+        .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
+        .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
+        .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: strict),
+        .testTarget(
+            name: "CeleryTests",
+            dependencies: ["Celery"],
+            exclude: ["crontab_oracle.py"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CollectionTests",
+            dependencies: ["Collection", "Exposition", logging],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CollectorsTests",
+            dependencies: ["Collectors", "Celery", "Exposition"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ExporterTests",
+            dependencies: ["celery-beat-exporter", "Celery", "Redis", "HTTP", argumentParser, logging],
+            swiftSettings: strict
+        ),
     ]
 )

@@ -15,12 +15,6 @@ package struct QueueDepth: Equatable, Sendable {
     /// Whether a step other than the first has ever held a message.
     package let usesPriorities: Bool
 
-    package init(name: String, priorities: [PriorityDepth], usesPriorities: Bool) {
-        self.name = name
-        self.priorities = priorities
-        self.usesPriorities = usesPriorities
-    }
-
     package var length: Int {
         priorities.reduce(0) { $0 + $1.length }
     }
@@ -29,9 +23,4 @@ package struct QueueDepth: Equatable, Sendable {
 package struct PriorityDepth: Equatable, Sendable {
     package let priority: Int
     package let length: Int
-
-    package init(priority: Int, length: Int) {
-        self.priority = priority
-        self.length = length
-    }
 }

@@ -38,13 +38,6 @@ package struct LockState: Equatable, Sendable {
     package var timeout: Double?
     /// Changes of the owner that were seen.
     package var acquisitions: Int
-
-    package init(isHeld: Bool, timeToLive: Double?, timeout: Double?, acquisitions: Int) {
-        self.isHeld = isHeld
-        self.timeToLive = timeToLive
-        self.timeout = timeout
-        self.acquisitions = acquisitions
-    }
 }
 
 package struct BeatEntryState: Equatable, Sendable {
@@ -58,22 +51,4 @@ package struct BeatEntryState: Equatable, Sendable {
     /// Seconds it is late; 0 when it is not, and for disabled entries.
     package var overdue: Double
     package var runs: Int
-
-    package init(
-        name: String,
-        task: String,
-        isEnabled: Bool,
-        lastRun: Double?,
-        nextDue: Double?,
-        overdue: Double,
-        runs: Int
-    ) {
-        self.name = name
-        self.task = task
-        self.isEnabled = isEnabled
-        self.lastRun = lastRun
-        self.nextDue = nextDue
-        self.overdue = overdue
-        self.runs = runs
-    }
 }

@@ -36,7 +36,8 @@ package struct Crontab: Equatable, Sendable {
             let hours = Self.numbers(field("hour"), in: 0...23),
             let daysOfWeek = Self.numbers(field("day_of_week"), in: 0...6),
             let daysOfMonth = Self.numbers(field("day_of_month"), in: 1...31),
-            let monthsOfYear = Self.numbers(field("month_of_year"), in: 1...12)
+            let monthsOfYear = Self.numbers(field("month_of_year"), in: 1...12),
+            Self.haveCommonDate(monthsOfYear: monthsOfYear, daysOfMonth: daysOfMonth)
         else { return nil }
         self.minutes = minutes
         self.hours = hours
@@ -45,7 +46,7 @@ package struct Crontab: Equatable, Sendable {
         self.monthsOfYear = monthsOfYear
     }
 
-    /// The first due moment whose minute is later than the minute of `lastRun`; nil when no such date exists.
+    /// The first due moment whose minute is later than the minute of `lastRun`; nil when there is none within the search.
     package func due(after lastRun: Double, in zone: TimeZone) -> Double? {
         let wall = zone.civilTime(at: lastRun)
         let firstDay = CivilTime(year: wall.year, month: wall.month, day: wall.day).daysSinceEpoch
@@ -87,6 +88,15 @@ package struct Crontab: Equatable, Sendable {
     }
 
     // MARK: Fields
+
+    /// Celery refuses 31 April and the like.
+    private static func haveCommonDate(monthsOfYear: UInt64, daysOfMonth: UInt64) -> Bool {
+        // 2024 is a leap year.
+        (1...12).contains { month in
+            let days = 1...UInt64(CivilTime.daysIn(month: month, of: 2024))
+            return monthsOfYear & 1 << UInt64(month) != 0 && days.contains { daysOfMonth & 1 << $0 != 0 }
+        }
+    }
 
     private static func numbers(_ field: JSONValue?, in range: ClosedRange<Int>) -> UInt64? {
         var set: UInt64 = 0

@@ -29,11 +29,6 @@ package struct TaskAggregate: Equatable, Sendable {
 package struct SuccessRatio: Equatable, Sendable {
     package let window: TaskWindow
     package let ratio: Double
-
-    package init(window: TaskWindow, ratio: Double) {
-        self.window = window
-        self.ratio = ratio
-    }
 }
 
 /// The last so many seconds.
@@ -41,11 +36,6 @@ package struct TaskWindow: Hashable, Sendable {
     /// As people write it: `5m`, `1h`.
     package let name: String
     package let seconds: Int64
-
-    package init(name: String, seconds: Int64) {
-        self.name = name
-        self.seconds = seconds
-    }
 }
 
 package struct TaskConfiguration: Equatable, Sendable {

@@ -1,0 +1,59 @@
+import Testing
+
+@testable import Celery
+
+@Suite struct LockTests {
+    @Test func aTokenTellsWhenItsBeatStarted() throws {
+        // Written by a beat that took the lock at 1795221905.0548.
+        let start = try #require(LockToken.startTime("caf1509ee54411f19e5b02fc00000001"))
+        #expect(abs(start - 1_795_221_905.0545) < 0.001)
+    }
+
+    @Test(arguments: ["", "caf1509ee54441f19e5b02fc00000001", "zaf1509ee54411f19e5b02fc00000001", "caf1509e", "é"])
+    func otherTokensTellNothing(token: String) {
+        #expect(LockToken.startTime(token) == nil)
+    }
+
+    private func lock(_ timeToLive: Double?, idle: Double? = nil, token: String = "a") -> RedBeatReading.Lock {
+        RedBeatReading.Lock(token: token, timeToLive: timeToLive, idle: idle)
+    }
+
+    /// Readings of a lock with a timeout of 60 s, last touched 9.8 s before: `OBJECT IDLETIME` says 9 or 10.
+    @Test func learntAtFirstSightFromTheIdleTime() {
+        for (time, idle) in [(1009.9, 9.0), (1010.1, 10.0)] {
+            var timeout = LockTimeout(configured: nil)
+            let learnt = timeout.observe(lock(50.2, idle: idle), at: time)
+            #expect(learnt == 59 || learnt == 60, "\(time): \(learnt ?? -1)")
+        }
+    }
+
+    /// Whatever the moment: never more than the truth, since that would make the last tick too early.
+    @Test func neverLearntTooLong() {
+        for touch in stride(from: 1000.0, to: 1001, by: 0.05) {
+            for age in stride(from: 0.0, to: 12, by: 0.35) {
+                let now = touch + age
+                let idle = now.rounded(.down) - touch.rounded(.down)
+                var timeout = LockTimeout(configured: nil)
+                let learnt = timeout.observe(lock(60 - age, idle: idle), at: now) ?? 0
+                #expect(learnt <= 60 && learnt >= 58)
+            }
+        }
+    }
+
+    @Test func learntFromTheLongestTimeToLive() {
+        var timeout = LockTimeout(configured: nil)
+        #expect(timeout.observe(lock(51.3), at: 1000) == 52)
+        #expect(timeout.observe(lock(41.3), at: 1010) == 52)
+        #expect(timeout.observe(lock(59.4), at: 1020) == 60)
+        #expect(timeout.observe(lock(49.4), at: 1030) == 60)
+        // A new owner may have another timeout.
+        #expect(timeout.observe(lock(20, token: "b"), at: 1040) == 20)
+        #expect(timeout.observe(lock(nil, token: "b"), at: 1050) == 20)
+    }
+
+    @Test func theConfiguredTimeoutHoldsUnlessTheLockLivesLonger() {
+        var timeout = LockTimeout(configured: 30)
+        #expect(timeout.observe(lock(12), at: 1000) == 30)
+        #expect(timeout.observe(lock(44.5), at: 1010) == 45)
+    }
+}

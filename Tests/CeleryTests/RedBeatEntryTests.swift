@@ -1,0 +1,96 @@
+import Testing
+
+@testable import Celery
+
+@Suite struct RedBeatEntryTests {
+    private static let interval = #"{"name": "n", "task": "t", "schedule": {"__type__": "interval", "every": 5.0}}"#
+
+    private func entry(_ definition: String, meta: String? = nil) -> RedBeatEntry? {
+        RedBeatEntry(definition: Array(definition.utf8), meta: meta.map { Array($0.utf8) })
+    }
+
+    @Test func asRedBeatWritesIt() throws {
+        let entry = try #require(
+            self.entry(
+                #"""
+                {"name": "every-30s", "task": "tasks.add", "args": [3, 4], "kwargs": {}, "options": {"queue": "special",
+                 "expires": 60}, "schedule": {"__type__": "interval", "every": 30.0, "relative": false}, "enabled": true}
+                """#,
+                meta: #"""
+                    {"last_run_at": {"__type__": "datetime", "year": 2026, "month": 11, "day": 21, "hour": 1, "minute": 55,
+                     "second": 17, "microsecond": 845670, "timezone": "Europe/Paris"}, "total_run_count": 4}
+                    """#
+            )
+        )
+        #expect(entry.name == "every-30s")
+        #expect(entry.task == "tasks.add")
+        #expect(entry.isEnabled)
+        #expect(entry.queue == "special")
+        #expect(entry.schedule == .interval(seconds: 30, relative: false))
+        #expect(entry.lastRunAt == 1_795_222_517.84567)
+        #expect(entry.zone == .identifier("Europe/Paris"))
+        #expect(entry.totalRunCount == 4)
+    }
+
+    @Test func whatMayBeMissing() throws {
+        let entry = try #require(self.entry(Self.interval, meta: #"{"last_run_at": null}"#))
+        #expect(entry.isEnabled)
+        #expect(entry.lastRunAt == nil)
+        #expect(entry.totalRunCount == nil)
+        #expect(self.entry(Self.interval, meta: nil) == entry)
+        #expect(self.entry(Self.interval, meta: "{}") == entry)
+    }
+
+    /// Celery 5.2 with pytz writes the zone as an offset; an absent one is UTC.
+    @Test func zonesAsOffsetsAndAbsent() {
+        func lastRun(_ zone: String) -> Double? {
+            entry(
+                Self.interval,
+                meta: #"{"last_run_at": {"__type__": "datetime", "year": 2026, "month": 1, "day": 1\#(zone)}}"#
+            )?.lastRunAt
+        }
+        #expect(lastRun("") == 1_767_225_600)
+        #expect(lastRun(#", "timezone": 0.0"#) == 1_767_225_600)
+        #expect(lastRun(#", "timezone": 3600"#) == 1_767_222_000)
+        #expect(lastRun(#", "timezone": "Mars/Base""#) == nil)
+        #expect(lastRun(#", "timezone": []"#) == nil)
+    }
+
+    @Test(arguments: [
+        #"{"__type__": "crontab", "minute": 5, "hour": [1, 2, 3], "day_of_week": "*", "day_of_month": "*", "month_of_year": "*"}"#,
+        #"{"__type__": "rrule", "freq": 5, "dtstart": 1795222507}"#, #"{"__type__": "moon"}"#,
+        #"{"__type__": "interval", "every": 0.5, "relative": true}"#,
+    ])
+    func schedulesBeatCanLoad(schedule: String) {
+        #expect(entry(#"{"name": "n", "task": "t", "schedule": \#(schedule)}"#) != nil)
+    }
+
+    @Test(arguments: [
+        "null", "5", "{}", #"{"__type__": 1}"#, #"{"__type__": "interval"}"#,
+        #"{"__type__": "interval", "every": "5"}"#,
+        #"{"__type__": "interval", "every": -1}"#, #"{"__type__": "interval", "every": 1e300}"#,
+        #"{"__type__": "interval", "every": NaN}"#, #"{"__type__": "crontab", "minute": "60"}"#,
+        #"{"__type__": "crontab", "minute": {}}"#,
+    ])
+    func schedulesBeatCannotLoad(schedule: String) {
+        #expect(entry(#"{"name": "n", "task": "t", "schedule": \#(schedule)}"#) == nil)
+    }
+
+    @Test(arguments: [
+        "", "x", "[]", "{}", #"{"name": 1, "task": "t", "schedule": {"__type__": "rrule"}}"#,
+        #"{"name": "n", "task": null, "schedule": {"__type__": "rrule"}}"#,
+    ])
+    func definitionsBeatCannotLoad(definition: String) {
+        #expect(entry(definition) == nil)
+    }
+
+    @Test(arguments: [
+        "x", "[]", #"{"last_run_at": 5}"#, #"{"last_run_at": {"year": 2026, "month": 13, "day": 1}}"#,
+        #"{"last_run_at": {"year": 2026, "month": 2, "day": 30}}"#,
+        #"{"last_run_at": {"year": 2026, "month": 2, "day": 3, "hour": 24}}"#,
+        #"{"last_run_at": {"year": 1e18, "month": 2, "day": 3}}"#,
+    ])
+    func runsBeatCannotLoad(meta: String) {
+        #expect(entry(Self.interval, meta: meta) == nil)
+    }
+}

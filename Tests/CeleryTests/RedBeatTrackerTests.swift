@@ -1,0 +1,266 @@
+import Testing
+
+@testable import Celery
+
+/// The traps, in the abstract: what each reading must lead to. The live tests meet them with a real beat.
+@Suite struct RedBeatTrackerTests {
+    private static let token = "caf1509ee54411f19e5b02fc00000001"
+    private static let start = 1_795_221_900.0
+
+    private let configuration: RedBeatConfiguration
+
+    init() {
+        var configuration = RedBeatConfiguration()
+        configuration.lockTimeout = 1500
+        self.configuration = configuration
+    }
+
+    /// A reading `age` seconds after the tick at `tick`, both relative to a fixed start.
+    private func reading(
+        tick: Double,
+        age: Double,
+        _ entries: [RedBeatReading.Entry] = [],
+        token: String = token
+    ) -> RedBeatReading {
+        var reading = RedBeatReading(time: Self.start + tick + age)
+        reading.lock = RedBeatReading.Lock(token: token, timeToLive: 1500 - age, idle: nil)
+        reading.entries = entries.sorted { $0.score < $1.score }
+        reading.entryCount = entries.count
+        return reading
+    }
+
+    /// An entry that ran last at `lastRun`, with the score that RedBeat gives it unless another is named.
+    private func entry(
+        _ name: String,
+        every seconds: Double,
+        lastRun: Double,
+        score: Double? = nil,
+        isEnabled: Bool = true,
+        runs: Int? = 1,
+        task: String = "t"
+    ) -> RedBeatReading.Entry {
+        let runCount = runs.map { #", "total_run_count": \#($0)"# } ?? ""
+        let wall = CivilTime(secondsSinceEpoch: Self.start + lastRun)
+        let meta = #"""
+            {"last_run_at": {"year": \#(wall.year), "month": \#(wall.month), "day": \#(wall.day), "hour": \#(wall.hour),
+             "minute": \#(wall.minute), "second": \#(Int(wall.second)),
+             "microsecond": \#(Int((wall.second - wall.second.rounded(.down)) * 1e6)), "timezone": "UTC"}\#(runCount)}
+            """#
+        let definition = #"""
+            {"name": "\#(name)", "task": "\#(task)", "enabled": \#(isEnabled),
+             "schedule": {"__type__": "interval", "every": \#(seconds), "relative": false}}
+            """#
+        return RedBeatReading.Entry(
+            key: name,
+            score: (Self.start + (score ?? (lastRun + seconds))).rounded(.down),
+            content: RedBeatEntry(definition: Array(definition.utf8), meta: Array(meta.utf8))
+        )
+    }
+
+    private func relative(_ time: Double?) -> Double? {
+        time.map { (($0 - Self.start) * 1000).rounded() / 1000 }
+    }
+
+    @Test func aliveUntilTheDeadlineAndItsGraceThenDead() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [entry("a", every: 10, lastRun: 0), entry("b", every: 3600, lastRun: -100)]
+        for (age, isUp) in [(1.0, true), (9.9, true), (12.0, true), (12.1, false), (1400, false)] {
+            let state = tracker.observe(reading(tick: 0, age: age, entries))
+            #expect(state.isUp == isUp, "\(age)")
+            #expect(relative(state.heartbeat) == 0)
+            #expect(relative(state.deadline) == 10)
+            #expect(state.lock == LockState(isHeld: true, timeToLive: 1500 - age, timeout: 1500, acquisitions: 0))
+        }
+    }
+
+    @Test func withNothingDueTheLoopIntervalIsTheDeadline() {
+        var configuration = configuration
+        var tracker = RedBeatTracker(configuration: configuration)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 1)).deadline) == 300)
+        configuration.maxLoopInterval = 5
+        tracker = RedBeatTracker(configuration: configuration)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 1)).deadline) == 5)
+    }
+
+    @Test func aLongerLockTimeoutTellsOfALongerLoopInterval() {
+        var configuration = configuration
+        configuration.lockTimeout = 6000
+        var tracker = RedBeatTracker(configuration: configuration)
+        #expect(tracker.observe(reading(tick: 0, age: 0)).maxLoopInterval == 1200)
+        configuration.lockTimeout = 60
+        tracker = RedBeatTracker(configuration: configuration)
+        #expect(tracker.observe(reading(tick: 0, age: 0)).maxLoopInterval == 300)
+    }
+
+    /// After a restart scores lie in the past while the entries are truly due later.
+    @Test func scoresInThePastAfterARestart() throws {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [entry("daily", every: 86_400, lastRun: -63_623, score: -40_846)]
+        let state = tracker.observe(reading(tick: 0, age: 299, entries))
+        #expect(state.isUp)
+        #expect(relative(state.deadline) == 300)
+        let daily = try #require(state.entries.first)
+        #expect(daily.overdue == 0)
+        #expect(relative(daily.nextDue) == 22_777.0)
+    }
+
+    /// Scores that are too early can hide an entry from beat: it looks at one entry ahead only, and sleeps past the other.
+    @Test func beatSleepsPastAnEntryItDidNotLookAt() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [
+            entry("looked at", every: 400, lastRun: -170, score: 60), entry("not", every: 100, lastRun: -10, score: 80),
+        ]
+        let state = tracker.observe(reading(tick: 0, age: 100, entries))
+        #expect(relative(state.deadline) == 230)
+        #expect(state.isUp)
+        #expect(state.entries.map { ($0.overdue * 1000).rounded() / 1000 } == [0, 10])
+    }
+
+    @Test func disabledEntriesPromiseNothing() throws {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [
+            entry("off", every: 10, lastRun: -5000, isEnabled: false),
+            entry("soon", every: 10, lastRun: -3, isEnabled: false),
+        ]
+        let state = tracker.observe(reading(tick: 0, age: 200, entries))
+        #expect(state.isUp)
+        #expect(relative(state.deadline) == 300)
+        #expect(state.disabledCount == 2)
+        #expect(state.nextDue == nil)
+        #expect(state.entries.allSatisfy { $0.overdue == 0 })
+    }
+
+    @Test func whatIsStoredWhileBeatSleepsDoesNotWakeIt() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        // Never run and created after the tick, seen at the first reading.
+        let added = entry("added", every: 5, lastRun: 20, score: 20, runs: nil)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 30, [added])).deadline) == 300)
+        // Changed after the tick was first seen.
+        let changed = entry("changed", every: 40, lastRun: -1)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 60, [changed])).deadline) == 300)
+        // At the next tick beat knows them.
+        #expect(
+            relative(tracker.observe(reading(tick: 300, age: 1, [entry("added", every: 5, lastRun: 300)])).deadline)
+                == 305
+        )
+    }
+
+    @Test func aTickThatIsStillSendingIsLookedAtAgain() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let unsent = entry("a", every: 10, lastRun: -10)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 0.1, [unsent])).deadline) == 300)
+        #expect(
+            relative(tracker.observe(reading(tick: 0, age: 1.1, [entry("a", every: 10, lastRun: 0.5)])).deadline)
+                == 10.5
+        )
+    }
+
+    @Test func withoutTheLockBeatIsDownButItsHeartbeatIsRemembered() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        _ = tracker.observe(reading(tick: 0, age: 1))
+        var released = RedBeatReading(time: Self.start + 2)
+        released.entries = []
+        let state = tracker.observe(released)
+        #expect(!state.isUp)
+        #expect(state.lock == LockState(isHeld: false, timeToLive: nil, timeout: 1500, acquisitions: 0))
+        #expect(relative(state.heartbeat) == 0)
+        #expect(relative(state.deadline) == 300)
+    }
+
+    @Test func neverSeenIsNotAlive() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let state = tracker.observe(RedBeatReading(time: Self.start))
+        #expect(!state.isUp)
+        #expect(state.heartbeat == nil)
+        #expect(state.deadline == nil)
+        #expect(state.startTime == nil)
+    }
+
+    @Test func aLockWithoutAnEndIsNoSignOfLife() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        var reading = RedBeatReading(time: Self.start)
+        reading.lock = RedBeatReading.Lock(token: "x", timeToLive: nil, idle: nil)
+        let state = tracker.observe(reading)
+        #expect(!state.isUp)
+        #expect(state.lock?.isHeld == true)
+        #expect(state.heartbeat == nil)
+    }
+
+    @Test func ownersAreCountedAsTheyChange() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let tokens = ["a", "a", "b", "b", "a"]
+        let counts = tokens.enumerated().map { index, token in
+            tracker.observe(reading(tick: Double(index), age: 0, token: token)).lock?.acquisitions
+        }
+        #expect(counts == [0, 0, 1, 1, 2])
+    }
+
+    @Test func entriesOfWhichOnlyTheScoreIsKnown() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        func opaque(_ name: String, score: Double) -> RedBeatReading.Entry {
+            let definition = #"{"name": "\#(name)", "task": "t", "schedule": {"__type__": "rrule"}}"#
+            return RedBeatReading.Entry(
+                key: name,
+                score: score < 0 ? -1 : Self.start + score,
+                content: RedBeatEntry(definition: Array(definition.utf8), meta: Array(#"{"total_run_count": 1}"#.utf8))
+            )
+        }
+        let entries = [
+            opaque("ended", score: -1), opaque("looked at", score: 0),
+            RedBeatReading.Entry(key: "broken", score: Self.start, content: nil), opaque("waits", score: 20),
+        ]
+        let state = tracker.observe(reading(tick: 5, age: 20, entries))
+        #expect(state.entries.map(\.name) == ["ended", "looked at", "waits"])
+        #expect(state.entries.map(\.overdue) == [0, 0, 5])
+        #expect(state.entries.map { relative($0.nextDue) } == [nil, 0, 20])
+        #expect(state.invalidCount == 1)
+        #expect(relative(state.deadline) == 20)
+    }
+
+    /// Without a lock the schedule's idle time is the heartbeat, told in whole seconds.
+    @Test func lockSwitchedOff() {
+        var configuration = configuration
+        configuration.lock = .off
+        var tracker = RedBeatTracker(configuration: configuration)
+        func reading(at time: Double, idle: Double?, isUnreliable: Bool = false, _ entries: [RedBeatReading.Entry])
+            -> RedBeatReading
+        {
+            var reading = RedBeatReading(time: Self.start + time)
+            reading.hasScores = false
+            reading.scheduleIdle = idle
+            reading.isIdleUnreliable = isUnreliable
+            reading.entries = entries.map { RedBeatReading.Entry(key: $0.key, score: 0, content: $0.content) }
+            reading.entryCount = entries.count
+            return reading
+        }
+        let entries = [entry("a", every: 10, lastRun: 0)]
+        let alive = tracker.observe(reading(at: 4.5, idle: 4, entries))
+        #expect(alive.isUp)
+        #expect(alive.lock == nil)
+        #expect(relative(alive.heartbeat) == 1)
+        #expect(relative(alive.deadline) == 10)
+        #expect(tracker.observe(reading(at: 12, idle: 12, entries)).isUp)
+        #expect(!tracker.observe(reading(at: 12.5, idle: 12, entries)).isUp)
+        // A child process saves the data, so idle times cannot be believed.
+        #expect(tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries)).isUp)
+        // An eviction policy by frequency: runs are the only sign.
+        tracker = RedBeatTracker(configuration: configuration)
+        #expect(tracker.observe(reading(at: 11.9, idle: nil, entries)).isUp)
+        #expect(!tracker.observe(reading(at: 12.1, idle: nil, entries)).isUp)
+    }
+
+    @Test func tasksSentNeverGoDown() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        func sent(_ entries: [RedBeatReading.Entry]) -> [String: Int] {
+            tracker.observe(reading(tick: 0, age: 0, entries)).tasksSent
+        }
+        func runs(_ name: String, _ runs: Int?, task: String = "t") -> RedBeatReading.Entry {
+            entry(name, every: 10, lastRun: 0, runs: runs, task: task)
+        }
+        #expect(sent([runs("a", 41), runs("b", nil, task: "u")]) == ["t": 0, "u": 0])
+        #expect(sent([runs("a", 43), runs("b", 1, task: "u")]) == ["t": 2, "u": 1])
+        #expect(sent([runs("b", 1, task: "u")]) == ["t": 2, "u": 1])  // a is deleted
+        #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])  // a is re-created, c is new
+        #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])
+    }
+}

@@ -1,0 +1,134 @@
+import Testing
+
+@testable import Celery
+
+@Suite struct TaskRingTests {
+    private static let now: Int64 = 1_795_222_000
+
+    private var configuration = TaskConfiguration()
+
+    init() {
+        configuration.durationBounds = [1, 10]
+        configuration.maximumNames = 3
+    }
+
+    /// A group that ended `age` seconds before now.
+    private func row(
+        _ task: String,
+        _ status: String = "SUCCESS",
+        age: Int64 = 5,
+        count: Int = 1,
+        index: Int? = 0,
+        sum: Double = 0.5,
+        retries: Int = 0
+    ) -> TaskRing.Row {
+        TaskRing.Row(
+            bucket: (Self.now - age) / 10,
+            task: task,
+            status: status,
+            durationIndex: index,
+            count: count,
+            durationSum: sum,
+            retries: retries
+        )
+    }
+
+    private func aggregate(_ ring: TaskRing, _ name: String, at now: Int64 = now) -> TaskAggregate? {
+        ring.aggregates(at: now).first { $0.name == name }
+    }
+
+    @Test func whatEndedBeforeTheStartIsNotCountedButFillsTheWindows() throws {
+        var ring = TaskRing(configuration: configuration)
+        #expect(ring.start(at: Self.now) == Self.now - 3600)
+        ring.observe([row("a", count: 3), row("a", "FAILURE", age: 1000)], inProgress: [], at: Self.now)
+        let a = try #require(aggregate(ring, "a"))
+        #expect(a.results == ["SUCCESS": 0, "FAILURE": 0, "REVOKED": 0])
+        #expect(a.durationCounts == [0, 0, 0])
+        #expect(a.successRatios.map(\.ratio) == [1, 0.75])
+        #expect(a.successRatios.map(\.window.name) == ["5m", "1h"])
+    }
+
+    @Test func growthIsCountedOnceHoweverOftenItIsRead() throws {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([], inProgress: [], at: Self.now)
+        #expect(ring.start(at: Self.now + 10) == Self.now - 120)
+        for count in [1, 4, 4] {
+            ring.observe(
+                [
+                    row("a", count: count, sum: 0.5 * Double(count), retries: count), row("a", index: 2, sum: 99),
+                    row("a", index: nil),
+                ],
+                inProgress: [],
+                at: Self.now
+            )
+        }
+        let a = try #require(aggregate(ring, "a"))
+        #expect(a.results["SUCCESS"] == 6)
+        #expect(a.durationCounts == [4, 0, 1])
+        #expect(a.durationSum == 101)
+        #expect(a.retries == 4)
+    }
+
+    @Test func deletedRowsAndSecondRunsDoNotLowerAnything() throws {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([], inProgress: [], at: Self.now)
+        ring.observe([row("a", "FAILURE", age: 25)], inProgress: [], at: Self.now)
+        // The same task ran again: its row moved to another bucket and state.
+        ring.observe([row("a", "SUCCESS", age: 5)], inProgress: [], at: Self.now)
+        // Everything was deleted.
+        ring.observe([], inProgress: [], at: Self.now)
+        let a = try #require(aggregate(ring, "a"))
+        #expect(a.results == ["SUCCESS": 1, "FAILURE": 1, "REVOKED": 0])
+    }
+
+    @Test func windowsForgetAndAreThenAbsent() throws {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([row("a", "FAILURE"), row("a", "REVOKED")], inProgress: [], at: Self.now)
+        #expect(aggregate(ring, "a")?.successRatios.map(\.ratio) == [0, 0])
+        #expect(aggregate(ring, "a", at: Self.now + 310)?.successRatios.map(\.window.name) == ["1h"])
+        ring.observe([], inProgress: [], at: Self.now + 3700)
+        #expect(aggregate(ring, "a", at: Self.now + 3700)?.successRatios == [])
+    }
+
+    @Test func statesInProgressStayWithZero() throws {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([], inProgress: [("a", "STARTED", 2), ("a", "RETRY", 1)], at: Self.now)
+        ring.observe([], inProgress: [("a", "STARTED", 1)], at: Self.now)
+        #expect(aggregate(ring, "a")?.inProgress == ["STARTED": 1, "RETRY": 0])
+    }
+
+    @Test func namesBeyondTheBoundAreFolded() {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([], inProgress: [], at: Self.now)
+        ring.observe((0..<5).map { row("task-\($0)", count: 2) }, inProgress: [("task-9", "STARTED", 1)], at: Self.now)
+        let aggregates = ring.aggregates(at: Self.now)
+        #expect(aggregates.map(\.name) == ["other", "task-0", "task-1", "task-2"])
+        #expect(aggregates.map { $0.results["SUCCESS"] } == [4, 2, 2, 2])
+        #expect(aggregates[0].inProgress == ["STARTED": 1])
+        #expect(ring.foldedNames == 3)
+    }
+
+    @Test func anOutageIsCaughtUpWith() {
+        var ring = TaskRing(configuration: configuration)
+        ring.observe([], inProgress: [], at: Self.now)
+        #expect(ring.start(at: Self.now + 1800) == Self.now - 120)
+        #expect(ring.start(at: Self.now + 100_000) == Self.now + 100_000 - 6 * 3600)
+    }
+
+    @Test func columnsDecideWhatCanBeSaid() {
+        #expect(TaskInfoTable.find(in: [:]) == .absent)
+        #expect(
+            TaskInfoTable.find(in: ["id": true, "status": false])
+                == .unusable(missing: ["task_name", "completed_time"])
+        )
+        guard
+            case .usable(let bare) = TaskInfoTable.find(in: [
+                "task_name": false, "status": false, "completed_time": true,
+            ])
+        else {
+            Issue.record("three columns are enough")
+            return
+        }
+        #expect(bare.isIndexed && !bare.hasRetryCount && !bare.hasStartTime)
+    }
+}

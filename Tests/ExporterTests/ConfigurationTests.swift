@@ -1,0 +1,105 @@
+import ArgumentParser
+import Celery
+import HTTP
+import Redis
+import Testing
+
+@testable import celery_beat_exporter
+
+@Suite struct ConfigurationTests {
+    private func configuration(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Configuration {
+        try Configuration(try Flags.parse(arguments), environment: environment)
+    }
+
+    @Test func flagBeforeOwnVariableBeforeSharedOne() throws {
+        var environment = ["REDIS_URL": "redis://shared/1"]
+        #expect(try configuration([], environment).target.broker?.database == 1)
+        environment["CELERY_BROKER_URL"] = "redis://celery/2"
+        #expect(try configuration([], environment).target.broker?.database == 2)
+        environment["CELERY_BEAT_EXPORTER_BROKER_URL"] = "redis://own/3"
+        #expect(try configuration([], environment).target.broker?.database == 3)
+        #expect(try configuration(["--broker.url", "redis://flag/4"], environment).target.broker?.database == 4)
+        environment["CELERY_BEAT_EXPORTER_BROKER_URL"] = ""
+        #expect(try configuration([], environment).target.broker?.database == 2)
+    }
+
+    @Test func redBeatLivesInTheBrokerUnlessToldOtherwise() throws {
+        let one = try configuration(["--broker.url", "redis://b/1"])
+        #expect(one.target.redBeatAddress == one.target.broker)
+        #expect(!one.target.redBeat.isExpected)
+        let two = try configuration(["--broker.url", "redis://b/1"], ["REDBEAT_REDIS_URL": "redis://r/2"])
+        #expect(two.target.redBeatAddress?.database == 2)
+        #expect(two.target.redBeat.isExpected)
+    }
+
+    @Test func lockKeys() throws {
+        func lock(_ arguments: String...) throws -> Any {
+            try configuration(["--broker.url", "redis://"] + arguments).target.redBeat.lock
+        }
+        #expect("\(try lock())" == "standard")
+        #expect("\(try lock("--redbeat.lock-key", "none"))" == "off")
+        #expect("\(try lock("--redbeat.lock-key", "mine"))" == #"key("redbeat:mine")"#)
+        #expect("\(try lock("--redbeat.lock-key", "a:l", "--redbeat.key-prefix", "a:"))" == #"key("a:l")"#)
+    }
+
+    @Test func aSharedVariableForAnotherServerIsLeftOut() throws {
+        let environment = ["CELERY_BROKER_URL": "amqp://me:secret@h", "DATABASE_URL": "postgresql://h/d"]
+        let configuration = try configuration([], environment)
+        #expect(configuration.target.broker == nil)
+        #expect(configuration.target.database != nil)
+        #expect(configuration.warnings.count == 1)
+        #expect(!configuration.warnings.joined().contains("secret"))
+        #expect(throws: ConfigurationError.self) {
+            try self.configuration(["--broker.url", "amqp://h"], ["DATABASE_URL": "postgresql://h/d"])
+        }
+    }
+
+    @Test func listsAndDefaults() throws {
+        let configuration = try configuration(
+            ["--broker.url", "redis://", "--queues", "a, b", "--queues", "c", "--web.listen-address", "127.0.0.1:1"]
+        )
+        #expect(configuration.target.queues.names == ["a", "b", "c"])
+        #expect(configuration.target.queues.keys.prioritySteps == [0, 3, 6, 9])
+        #expect(configuration.listenAddresses == [try #require(ListenAddress("127.0.0.1:1"))])
+        #expect(configuration.collectInterval == .seconds(10))
+        #expect(configuration.collectTimeout == .seconds(5))
+        #expect(configuration.telemetryPath == "/metrics")
+    }
+
+    @Test(arguments: [
+        ["--collect.interval", "10"], ["--collect.interval", "0s"], ["--collect.timeout", "-1s"],
+        ["--beat.grace", "soon"],
+        ["--log.level", "loud"], ["--log.format", "xml"], ["--web.listen-address", "9808"],
+        ["--web.listen-address", "::1:9808"],
+        ["--web.telemetry-path", "metrics"], ["--web.telemetry-path", "/"], ["--queues.priority-steps", "0,x"],
+        ["--queues.priority-steps", "0,0"], ["--beat.scheduler", "cron"], ["--beat.max-entry-series", "-1"],
+        ["--database.url", "mysql://h"], ["--redbeat.lock-timeout", "0s"],
+    ])
+    func refusedByName(arguments: [String]) {
+        let error = #expect(throws: ConfigurationError.self) {
+            try configuration(["--broker.url", "redis://", arguments.joined(separator: "=")])
+        }
+        #expect(error?.description.hasPrefix(arguments[0]) == true)
+    }
+
+    @Test func nothingToWatch() {
+        let error = #expect(throws: ConfigurationError.self) { try configuration([]) }
+        #expect(
+            error?.description.contains("--broker.url") == true && error?.description.contains("--database.url") == true
+        )
+    }
+
+    @Test(arguments: [
+        ("0", 0), ("500ms", 0.5), ("10s", 10), ("5m", 300), ("1h30m", 5400), ("1d", 86_400), ("1h1ms", 3600.001),
+    ])
+    func durations(text: String, seconds: Double) {
+        #expect(PrometheusDuration.parse(text).map { $0 / .seconds(1) } == seconds)
+    }
+
+    @Test(arguments: [
+        "", "5", "s", "1s1h", "1s1s", "1.5s", " 1s", "-1s", "99999999999999999999s", "9999999999999y", "1h 1m",
+    ])
+    func noDurations(text: String) {
+        #expect(PrometheusDuration.parse(text) == nil)
+    }
+}

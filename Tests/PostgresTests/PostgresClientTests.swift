@@ -1,0 +1,89 @@
+import Foundation
+import Postgres
+import Testing
+
+/// Against the PostgreSQL that `make test` starts and names in TEST_DATABASE_URL.
+@Suite(.serialized) struct PostgresClientTests {
+    private let address: PostgresAddress
+
+    init() throws {
+        let url = try #require(
+            ProcessInfo.processInfo.environment["TEST_DATABASE_URL"],
+            "no PostgreSQL to test against: run `make test`"
+        )
+        address = try PostgresAddress(url)
+    }
+
+    private func client(timeout: Duration = .seconds(5)) -> PostgresClient {
+        PostgresClient(address: address, timeout: timeout)
+    }
+
+    private func rows(_ client: PostgresClient, _ sql: String, _ arguments: [String] = []) throws -> [PostgresRow] {
+        try client.readOnly { transaction throws(PostgresError) in try transaction.query(sql, arguments) }
+    }
+
+    /// The SQLSTATE with which a statement is refused.
+    private func state(_ client: PostgresClient, _ sql: String) -> String? {
+        do {
+            _ = try rows(client, sql)
+            return nil
+        } catch PostgresError.server(_, let state, _) {
+            return state
+        } catch {
+            Issue.record("\(sql): \(error)")
+            return nil
+        }
+    }
+
+    @Test func valuesOfEveryKind() throws {
+        let row = try #require(
+            try rows(client(), "SELECT $1::text, $2::int + 1, 2.5::float8, true, NULL, E'a\\nb'", ["it's", "41"]).first
+        )
+        #expect(row.text(0) == "it's")
+        #expect(row.integer(1) == 42)
+        #expect(row.number(2) == 2.5)
+        #expect(row.boolean(3) == true)
+        #expect(row.text(4) == nil)
+        #expect(row.text(5) == "a\nb")
+    }
+
+    @Test func nothingCanBeWritten() {
+        #expect(state(client(), "CREATE TABLE written (x int)") == "25006")
+    }
+
+    @Test func aRefusedStatementLeavesTheConnectionUsable() throws {
+        let client = client()
+        let process = try rows(client, "SELECT pg_backend_pid()")
+        #expect(state(client, "SELECT * FROM absent") == "42P01")
+        #expect(try rows(client, "SELECT pg_backend_pid()") == process)
+    }
+
+    @Test func aSlowQueryIsStoppedByTheServer() {
+        #expect(state(client(timeout: .milliseconds(300)), "SELECT pg_sleep(60)") == "57014")
+    }
+
+    @Test func sessionsCarryTheProgramsName() throws {
+        let name = try rows(client(), "SELECT current_setting('application_name')")
+        #expect(name.first?.text(0) == "celery-beat-exporter")
+    }
+
+    @Test func connectsAgainWhenTheServerHasEndedTheSession() throws {
+        let client = client()
+        let process = try #require(try rows(client, "SELECT pg_backend_pid()").first?.text(0))
+        _ = try rows(self.client(), "SELECT pg_terminate_backend(\(process), 5000)")
+        #expect(try rows(client, "SELECT pg_backend_pid()").first?.text(0) != process)
+    }
+
+    @Test func noServer() throws {
+        let nowhere = try PostgresAddress("host=/nonexistent dbname=d password=secret")
+        let error = #expect(throws: PostgresError.self) {
+            try rows(PostgresClient(address: nowhere, timeout: .seconds(5)), "SELECT 1")
+        }
+        guard case .connect = error else {
+            Issue.record("expected no connection, got \(String(describing: error))")
+            return
+        }
+        #expect(error?.description.contains("\n") == false)
+        #expect(error?.description.contains("secret") == false)
+    }
+}

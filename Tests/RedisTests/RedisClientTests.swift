@@ -1,0 +1,118 @@
+import Foundation
+import Redis
+import Testing
+
+/// Against the Redis that `make test` starts and names in TEST_REDIS_URL.
+@Suite(.serialized) struct RedisClientTests {
+    private let address: RedisAddress
+
+    init() throws {
+        let url = try #require(
+            ProcessInfo.processInfo.environment["TEST_REDIS_URL"],
+            "no Redis to test against: run `make test`"
+        )
+        address = try RedisAddress(url: url)
+    }
+
+    private func client(timeout: Duration = .seconds(5), replyBytes: Int = 1 << 20) -> RedisClient {
+        RedisClient(
+            address: address,
+            limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: timeout, replyBytes: replyBytes)
+        )
+    }
+
+    @Test func pipelineReturnsEveryKindOfReplyInOrder() throws {
+        let key: [UInt8] = [0, 0xff, 0x0d, 0x0a]
+        let client = client()
+        let replies = try client.pipeline([
+            RedisCommand("DEL", key),
+            RedisCommand("SET", key, [0xfe, 0] as [UInt8]),
+            RedisCommand("GET", key),
+            RedisCommand("LLEN", key),
+            RedisCommand("GET", "absent"),
+            RedisCommand("STRLEN", key),
+            RedisCommand("MGET", key, "absent"),
+            RedisCommand("DEL", key),
+        ])
+        #expect(
+            replies == [
+                .integer(0),
+                .string(Array("OK".utf8)),
+                .string([0xfe, 0]),
+                .error("WRONGTYPE Operation against a key holding the wrong kind of value"),
+                .null,
+                .integer(2),
+                .array([.string([0xfe, 0]), .null]),
+                .integer(1),
+            ]
+        )
+        #expect(client.roundTrips == 1)
+    }
+
+    @Test func tenThousandCommandsAreOneRoundTrip() throws {
+        let client = client()
+        let replies = try client.pipeline((0..<10_000).map { RedisCommand("ECHO", $0) })
+        #expect(replies.map(\.integer) == (0..<10_000).map { Int64($0) })
+        #expect(client.roundTrips == 1)
+        #expect(try client.pipeline([]).isEmpty)
+        #expect(client.roundTrips == 1)
+    }
+
+    @Test func connectsAgainWhenTheServerHasClosedTheConnection() throws {
+        let client = client()
+        let identifier = try #require(try client.pipeline([RedisCommand("CLIENT", "ID")])[0].integer)
+        _ = try self.client().pipeline([RedisCommand("CLIENT", "KILL", "ID", Int(identifier))])
+        let next = try #require(try client.pipeline([RedisCommand("CLIENT", "ID")])[0].integer)
+        #expect(next != identifier)
+    }
+
+    @Test func aReplyBeyondTheLimitIsAnErrorAndTheNextPipelineWorks() throws {
+        let client = client(replyBytes: 100_000)
+        _ = try client.pipeline([RedisCommand("SET", "large", [UInt8](repeating: 120, count: 1 << 20))])
+        #expect(throws: RedisError.replyTooLarge(address: address.redacted, limit: 100_000)) {
+            try client.pipeline([RedisCommand("GET", "large")])
+        }
+        #expect(try client.pipeline([RedisCommand("DEL", "large")]) == [.integer(1)])
+    }
+
+    @Test func aServerThatDoesNotAnswerIsATimeout() throws {
+        let client = client(timeout: .milliseconds(100))
+        _ = try client.pipeline([RedisCommand("PING")])
+        #expect(throws: RedisError.timeout(address: address.redacted, after: .milliseconds(100))) {
+            // Blocks this connection alone.
+            try client.pipeline([RedisCommand("BLPOP", "never", 0)])
+        }
+        #expect(try client.pipeline([RedisCommand("PING")]) == [.string(Array("PONG".utf8))])
+    }
+
+    @Test func wrongPasswordAndNoServerAreToldApart() {
+        var wrong = address
+        wrong.user = "nobody"
+        wrong.password = "secret"
+        let login = #expect(throws: RedisError.self) {
+            try RedisClient(
+                address: wrong,
+                limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: .seconds(5))
+            )
+            .pipeline([RedisCommand("PING")])
+        }
+        guard case .authentication = login else {
+            Issue.record("expected a refused login, got \(String(describing: login))")
+            return
+        }
+        #expect(login?.description.contains("secret") == false)
+
+        let nowhere = RedisAddress(endpoint: .unix(path: "/nonexistent/redis.sock"))
+        let connect = #expect(throws: RedisError.self) {
+            try RedisClient(
+                address: nowhere,
+                limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: .seconds(5))
+            )
+            .pipeline([RedisCommand("PING")])
+        }
+        guard case .connect = connect else {
+            Issue.record("expected no connection, got \(String(describing: connect))")
+            return
+        }
+    }
+}
