@@ -1,22 +1,54 @@
-# The commands of the project. `make demo` and `make test` install what they need (apt-get, pip).
+# The commands of the project. Each installs what it needs first (apt-get, pip): see demo/install.
 
 BINARY := .build/release/celery-beat-exporter
-BUILD_FLAGS := -c release --static-swift-stdlib --explicit-target-dependency-import-check error
+PYTHON := .venv/bin/python
+STRICT := --explicit-target-dependency-import-check error
+# The recorder's oldest Python is older, the demo's Celery wants this.
+RUFF_STYLE := --line-length 100 --target-version py310
+PYTHON_FILES := demo recorder Tests alerts grafana benchmarks
 
-.PHONY: build run demo test lint bench dependencies
+.PHONY: build run demo test lint format bench dependencies
 
-## Builds the program.
+## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
-	swift build $(BUILD_FLAGS) --product celery-beat-exporter
+	swift build -c release --static-swift-stdlib $(STRICT) --product celery-beat-exporter
 
 ## Runs it with what the environment says, for example: CELERY_BROKER_URL=redis://localhost make run
 run: build
 	$(BINARY)
 
-## Shows everything at work on a real Celery, and stops it all on Ctrl-C.
+## Shows everything at work on a real Celery, and on Ctrl-C stops it all.
 demo: build
-	.venv/bin/python demo/demo.py
+	$(PYTHON) demo/demo.py
 
-## What the build and the demo need of Debian's packages and PyPI's.
+## Unit tests, tests against real servers and packages, alert tests, and the whole with Prometheus and Alertmanager.
+test: build
+	promtool check rules alerts/celery-beat.rules.yml
+	promtool test rules alerts/tests/*.yml
+	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
+	$(PYTHON) -m pytest -q Tests/live
+
+## Formats and style, without changing anything.
+lint:
+	demo/install lint
+	swift format lint --strict --recursive Sources Tests Package.swift
+	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
+	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
+	shellcheck demo/install .ci/run
+	.venv/bin/hadolint Dockerfile
+	promtool check rules alerts/celery-beat.rules.yml
+	$(PYTHON) grafana/check.py
+
+## Mends what can be mended of the style.
+format: dependencies
+	demo/install lint
+	swift format --in-place --recursive Sources Tests Package.swift
+	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
+
+## Requests per second and memory, side by side with a plain libmicrohttpd server.
+bench: build
+	demo/install bench
+	$(PYTHON) benchmarks/serving.py
+
 dependencies:
 	demo/install

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from celery import Celery
-from celery.schedules import crontab, ParseException
+from celery.schedules import ParseException, crontab
 
 SEED = 20261121
 CASES = 3000
