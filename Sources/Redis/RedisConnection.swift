@@ -62,13 +62,16 @@ struct RedisConnection: ~Copyable {
         if let password = address.password {
             commands.append(address.user.map { RedisCommand("AUTH", $0, password) } ?? RedisCommand("AUTH", password))
         }
-        // Always selected, also database 0: it is the first answer that tells whether we may ask anything at all.
-        commands.append(RedisCommand("SELECT", address.database))
-        for reply in try pipeline(commands) {
+        // Access lists need not allow what is not needed.
+        if address.database != 0 { commands.append(RedisCommand("SELECT", address.database)) }
+        // A name in CLIENT LIST, for whoever wonders who is connected. Refused by some access lists, which is fine.
+        let replies = try pipeline(commands + [RedisCommand("CLIENT", "SETNAME", "celery-beat-exporter")])
+        for reply in replies.dropLast() {
             if let message = reply.error { throw .authentication(address: self.address, cause: message) }
         }
-        // A name in CLIENT LIST, for whoever wonders who is connected. Refused by some access lists, which is fine.
-        _ = try pipeline([RedisCommand("CLIENT", "SETNAME", "celery-beat-exporter")])
+        if let message = replies.last?.error, message.hasPrefix("NOAUTH") {
+            throw .authentication(address: self.address, cause: message)
+        }
     }
 
     /// Sends all commands in one go and returns their replies in order: one round trip.

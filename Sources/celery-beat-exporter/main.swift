@@ -27,6 +27,8 @@ case .run(let configuration):
     Exporter.blockSignals()
     do {
         try Exporter(configuration: configuration, logger: logger).run()
+        // Not `exit`: it would clean up libraries that a hanging collector still uses.
+        _exit(0)
     } catch {
         logger.error("\(error)")
         exit(1)
