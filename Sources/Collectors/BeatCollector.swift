@@ -39,7 +39,7 @@ package struct BeatCollector: Collector {
         }
         let lock = state.lock
         return [
-            family(up, state.isUp ? 1 : 0),
+            family(up, state.isUp.map { $0 ? 1 : 0 }),
             family(heartbeat, state.heartbeat),
             family(deadline, state.deadline),
             family(lockHeld, lock.map { $0.isHeld ? 1 : 0 }),
@@ -47,6 +47,7 @@ package struct BeatCollector: Collector {
             family(lockTimeout, lock?.timeout),
             family(lockAcquisitions, lock.map { Double($0.acquisitions) }),
             family(startTime, state.startTime),
+            family(instances, state.instances.map(Double.init)),
             family(maxLoopInterval, state.maxLoopInterval),
             family(grace, state.grace),
             family(entries, Double(state.entryCount)),
@@ -122,6 +123,11 @@ package struct BeatCollector: Collector {
     private static let startTime = MetricFamily(
         "celery_beat_start_time_seconds",
         help: "When the beat that holds the lock started, in Unix time.",
+        type: .gauge
+    )
+    private static let instances = MetricFamily(
+        "celery_beat_instances",
+        help: "Beats that are alive at once, where that can be told.",
         type: .gauge
     )
     private static let maxLoopInterval = MetricFamily(

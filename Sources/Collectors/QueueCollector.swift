@@ -35,7 +35,7 @@ package struct QueueCollector: Collector {
                     }
                 }
             ),
-            unacked.with(Double(state.unacked)),
+            unacked.with(state.unacked.map { [Sample(Double($0))] } ?? []),
             oldestUnacked.with(state.oldestUnacked.map { [Sample($0)] } ?? []),
         ]
     }

@@ -26,10 +26,10 @@ import Testing
     }
 
     @Test func exchangesThatCarryNoTasks() {
-        for exchange in ["celery.pidbox", "reply.celery.pidbox", "celeryev", "reply.x"] {
+        for exchange in ["celery.pidbox", "reply.celery.pidbox", "celeryev"] {
             #expect(!KombuKeys.carriesTasks(exchange: exchange))
         }
-        #expect(KombuKeys.carriesTasks(exchange: "celery"))
+        #expect(KombuKeys.carriesTasks(exchange: "celery") && KombuKeys.carriesTasks(exchange: "reply.mail"))
     }
 
     @Test func globsAreEscaped() {

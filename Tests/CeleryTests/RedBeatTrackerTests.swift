@@ -51,7 +51,7 @@ import Testing
              "schedule": {"__type__": "interval", "every": \#(seconds), "relative": false}}
             """#
         return RedBeatReading.Entry(
-            key: name,
+            key: Array(name.utf8),
             score: (Self.start + (score ?? (lastRun + seconds))).rounded(.down),
             content: RedBeatEntry(definition: Array(definition.utf8), meta: Array(meta.utf8))
         )
@@ -97,7 +97,7 @@ import Testing
         var tracker = RedBeatTracker(configuration: configuration)
         let entries = [entry("daily", every: 86_400, lastRun: -63_623, score: -40_846)]
         let state = tracker.observe(reading(tick: 0, age: 299, entries))
-        #expect(state.isUp)
+        #expect(state.isUp == true)
         #expect(relative(state.deadline) == 300)
         let daily = try #require(state.entries.first)
         #expect(daily.overdue == 0)
@@ -112,7 +112,7 @@ import Testing
         ]
         let state = tracker.observe(reading(tick: 0, age: 100, entries))
         #expect(relative(state.deadline) == 230)
-        #expect(state.isUp)
+        #expect(state.isUp == true)
         #expect(state.entries.map { ($0.overdue * 1000).rounded() / 1000 } == [0, 10])
     }
 
@@ -123,7 +123,7 @@ import Testing
             entry("soon", every: 10, lastRun: -3, isEnabled: false),
         ]
         let state = tracker.observe(reading(tick: 0, age: 200, entries))
-        #expect(state.isUp)
+        #expect(state.isUp == true)
         #expect(relative(state.deadline) == 300)
         #expect(state.disabledCount == 2)
         #expect(state.nextDue == nil)
@@ -161,7 +161,7 @@ import Testing
         var released = RedBeatReading(time: Self.start + 2)
         released.entries = []
         let state = tracker.observe(released)
-        #expect(!state.isUp)
+        #expect(state.isUp == false)
         #expect(state.lock == LockState(isHeld: false, timeToLive: nil, timeout: 1500, acquisitions: 0))
         #expect(relative(state.heartbeat) == 0)
         #expect(relative(state.deadline) == 300)
@@ -170,7 +170,7 @@ import Testing
     @Test func neverSeenIsNotAlive() {
         var tracker = RedBeatTracker(configuration: configuration)
         let state = tracker.observe(RedBeatReading(time: Self.start))
-        #expect(!state.isUp)
+        #expect(state.isUp == false)
         #expect(state.heartbeat == nil)
         #expect(state.deadline == nil)
         #expect(state.startTime == nil)
@@ -181,7 +181,7 @@ import Testing
         var reading = RedBeatReading(time: Self.start)
         reading.lock = RedBeatReading.Lock(token: "x", timeToLive: nil, idle: nil)
         let state = tracker.observe(reading)
-        #expect(!state.isUp)
+        #expect(state.isUp == false)
         #expect(state.lock?.isHeld == true)
         #expect(state.heartbeat == nil)
     }
@@ -200,14 +200,15 @@ import Testing
         func opaque(_ name: String, score: Double) -> RedBeatReading.Entry {
             let definition = #"{"name": "\#(name)", "task": "t", "schedule": {"__type__": "rrule"}}"#
             return RedBeatReading.Entry(
-                key: name,
+                key: Array(name.utf8),
                 score: score < 0 ? -1 : Self.start + score,
                 content: RedBeatEntry(definition: Array(definition.utf8), meta: Array(#"{"total_run_count": 1}"#.utf8))
             )
         }
         let entries = [
             opaque("ended", score: -1), opaque("looked at", score: 0),
-            RedBeatReading.Entry(key: "broken", score: Self.start, content: nil), opaque("waits", score: 20),
+            RedBeatReading.Entry(key: Array("broken".utf8), score: Self.start, content: nil),
+            opaque("waits", score: 20),
         ]
         let state = tracker.observe(reading(tick: 5, age: 20, entries))
         #expect(state.entries.map(\.name) == ["ended", "looked at", "waits"])
@@ -235,18 +236,18 @@ import Testing
         }
         let entries = [entry("a", every: 10, lastRun: 0)]
         let alive = tracker.observe(reading(at: 4.5, idle: 4, entries))
-        #expect(alive.isUp)
+        #expect(alive.isUp == true)
         #expect(alive.lock == nil)
         #expect(relative(alive.heartbeat) == 1)
         #expect(relative(alive.deadline) == 10)
-        #expect(tracker.observe(reading(at: 12, idle: 12, entries)).isUp)
-        #expect(!tracker.observe(reading(at: 12.5, idle: 12, entries)).isUp)
+        #expect(tracker.observe(reading(at: 12, idle: 12, entries)).isUp == true)
+        #expect(tracker.observe(reading(at: 12.5, idle: 12, entries)).isUp == false)
         // A child process saves the data, so idle times cannot be believed.
-        #expect(tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries)).isUp)
+        #expect(tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries)).isUp == true)
         // An eviction policy by frequency: runs are the only sign.
         tracker = RedBeatTracker(configuration: configuration)
-        #expect(tracker.observe(reading(at: 11.9, idle: nil, entries)).isUp)
-        #expect(!tracker.observe(reading(at: 12.1, idle: nil, entries)).isUp)
+        #expect(tracker.observe(reading(at: 11.9, idle: nil, entries)).isUp == true)
+        #expect(tracker.observe(reading(at: 12.1, idle: nil, entries)).isUp == false)
     }
 
     @Test func tasksSentNeverGoDown() {
@@ -262,5 +263,32 @@ import Testing
         #expect(sent([runs("b", 1, task: "u")]) == ["t": 2, "u": 1])  // a is deleted
         #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])  // a is re-created, c is new
         #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])
+    }
+
+    @Test func runCountsBeyondReasonEndNothing() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        _ = tracker.observe(reading(tick: 0, age: 0))
+        for round in 0..<2000 {
+            let entries = [
+                entry("e\(round)", every: 10, lastRun: 0, runs: 1 << 53), entry("f", every: 10, lastRun: 0, runs: .max),
+            ]
+            _ = tracker.observe(reading(tick: Double(round), age: 0, entries))
+        }
+        #expect(tracker.observe(reading(tick: 0, age: 0)).tasksSent["t"] == .max)
+    }
+
+    /// The name is in the definition, and two keys may hold the same one.
+    @Test func entriesOfOneNameAreCountedApart() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        func twins(_ first: Int, _ second: Int) -> [RedBeatReading.Entry] {
+            [("one", first), ("two", second)].map { key, runs in
+                var twin = entry("same", every: 10, lastRun: 0, runs: runs)
+                twin.key = Array(key.utf8)
+                return twin
+            }
+        }
+        _ = tracker.observe(reading(tick: 0, age: 0, twins(5, 9)))
+        #expect(tracker.observe(reading(tick: 0, age: 1, twins(5, 9))).tasksSent == ["t": 0])
+        #expect(tracker.observe(reading(tick: 0, age: 2, twins(6, 11))).tasksSent == ["t": 3])
     }
 }

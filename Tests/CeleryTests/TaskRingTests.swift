@@ -75,10 +75,12 @@ import Testing
         ring.observe([row("a", "FAILURE", age: 25)], inProgress: [], at: Self.now)
         // The same task ran again: its row moved to another bucket and state.
         ring.observe([row("a", "SUCCESS", age: 5)], inProgress: [], at: Self.now)
-        // Everything was deleted.
+        // Everything was deleted, and something else ended in the same bucket.
         ring.observe([], inProgress: [], at: Self.now)
+        ring.observe([row("a", "SUCCESS", age: 5)], inProgress: [], at: Self.now)
         let a = try #require(aggregate(ring, "a"))
-        #expect(a.results == ["SUCCESS": 1, "FAILURE": 1, "REVOKED": 0])
+        #expect(a.results == ["SUCCESS": 2, "FAILURE": 1, "REVOKED": 0])
+        #expect(a.successRatios.map(\.ratio) == [2.0 / 3, 2.0 / 3])
     }
 
     @Test func windowsForgetAndAreThenAbsent() throws {

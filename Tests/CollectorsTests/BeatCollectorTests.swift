@@ -12,6 +12,7 @@ import Testing
         deadline: 1010,
         lock: LockState(isHeld: true, timeToLive: 1490.5, timeout: 1500, acquisitions: 2),
         startTime: 100,
+        instances: 1,
         maxLoopInterval: 300,
         grace: 2,
         entries: [
@@ -44,6 +45,7 @@ import Testing
                 celery_beat_lock_timeout_seconds{scheduler="redbeat"} 1500
                 celery_beat_lock_acquisitions_total{scheduler="redbeat"} 2
                 celery_beat_start_time_seconds{scheduler="redbeat"} 100
+                celery_beat_instances{scheduler="redbeat"} 1
                 celery_beat_max_loop_interval_seconds{scheduler="redbeat"} 300
                 celery_beat_grace_seconds{scheduler="redbeat"} 2
                 celery_beat_schedule_entries{scheduler="redbeat"} 3
@@ -72,6 +74,7 @@ import Testing
         state.deadline = nil
         state.lock = LockState(isHeld: false, timeToLive: nil, timeout: nil, acquisitions: 0)
         state.startTime = nil
+        state.instances = nil
         state.entries = []
         state.entryCount = 0
         state.disabledCount = 0

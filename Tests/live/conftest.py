@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
+from readers_application import Application
 from servers import PostgresServer, RedisServer
 from stack import Exporter
 
@@ -91,3 +93,20 @@ def exporter(folder: Path) -> Iterator[Callable[..., Exporter]]:
         print(one.log_tail())  # shown when the test has failed
     statuses = {one.name: one.stop() for one in exporters if one.running}
     assert set(statuses.values()) <= {0}, f"exporters that did not end with 0: {statuses}"
+
+
+@pytest.fixture
+def application(folder: Path) -> Iterator[Callable[..., Application]]:
+    """Makes Celery applications: `application(broker_url=redis_url, timezone="Europe/Paris")`.
+
+    Their beats and workers end with the test.
+    """
+    applications: list[Application] = []
+
+    def make(**settings: Any) -> Application:
+        applications.append(Application(folder, **settings))
+        return applications[-1]
+
+    yield make
+    for one in applications:
+        one.close()

@@ -29,6 +29,6 @@ package struct KombuKeys: Equatable, Sendable {
 
     /// Whether an exchange carries tasks, and not replies, remote control or events.
     static func carriesTasks(exchange: some StringProtocol) -> Bool {
-        !(exchange.hasSuffix(".pidbox") || exchange == "celeryev" || exchange.hasPrefix("reply."))
+        !exchange.hasSuffix(".pidbox") && exchange != "celeryev"
     }
 }

@@ -54,7 +54,7 @@ package final class QueueReader {
                     steps.map { RedisCommand("LLEN", keys.list(queue: name, priority: $0)) }
                 }
         )
-        let unacked = try lengthOrAnomaly(replies[0], of: keys.unacked, &anomalies) ?? 0
+        let unacked = try lengthOrAnomaly(replies[0], of: keys.unacked, &anomalies)
         var queues: [QueueDepth] = []
         for (index, name) in names.enumerated() {
             var depths: [PriorityDepth] = []
@@ -74,7 +74,7 @@ package final class QueueReader {
         let state = QueueState(
             queues: queues.sorted { $0.name < $1.name },
             unacked: unacked,
-            oldestUnacked: replies[1].array.flatMap { $0.count == 2 ? $0[1].number : nil }
+            oldestUnacked: try oldestOrAnomaly(replies[1], of: keys.unackedIndex, &anomalies)
         )
         return (state, anomalies)
     }
@@ -100,20 +100,47 @@ package final class QueueReader {
                 anomalies.append(Anomaly(.wrongType, "\(name) is no set, so it holds no bindings of kombu's"))
                 continue
             }
-            found.formUnion(members.compactMap { $0.text.flatMap { keys.queue(ofBinding: $0) } })
+            for member in members.compactMap(\.bytes) {
+                // A label cannot hold other bytes, and another name would be another queue's.
+                guard let text = String(validating: member, as: UTF8.self) else {
+                    let binding = String(decoding: member, as: UTF8.self)
+                    anomalies.append(
+                        Anomaly(.malformed, "the queue of binding \(binding) is not UTF-8, and is left out")
+                    )
+                    continue
+                }
+                if let queue = keys.queue(ofBinding: text) { found.insert(queue) }
+            }
         }
         discovered.note(found, page: page, at: now, limit: configuration.maximumQueues)
     }
 
     /// The length; nil, and an anomaly, where the key has the wrong type.
-    private func lengthOrAnomaly(_ reply: RedisValue, of key: String, _ anomalies: inout [Anomaly]) throws(RedisError)
-        -> Int?
-    {
+    private func lengthOrAnomaly(
+        _ reply: RedisValue,
+        of key: String,
+        _ anomalies: inout [Anomaly]
+    ) throws(RedisError) -> Int? {
         if let length = reply.integer { return Int(length) }
-        let message = reply.error ?? "no number"
-        guard message.hasPrefix("WRONGTYPE") else { throw server("LLEN \(key): \(message)") }
-        anomalies.append(Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it has no length"))
+        try note(reply, of: key, &anomalies)
         return nil
+    }
+
+    /// The score of the first member, if there is one; nil, and an anomaly, where the key has the wrong type.
+    private func oldestOrAnomaly(
+        _ reply: RedisValue,
+        of key: String,
+        _ anomalies: inout [Anomaly]
+    ) throws(RedisError) -> Double? {
+        if let first = reply.array { return first.count == 2 ? first[1].number : nil }
+        try note(reply, of: key, &anomalies)
+        return nil
+    }
+
+    private func note(_ reply: RedisValue, of key: String, _ anomalies: inout [Anomaly]) throws(RedisError) {
+        let message = reply.error ?? "no number"
+        guard message.hasPrefix("WRONGTYPE") else { throw server("\(key): \(message)") }
+        anomalies.append(Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out"))
     }
 
     private func server(_ message: String) -> RedisError {
@@ -126,11 +153,12 @@ private struct BindingScan {
     private(set) var queues: Set<String> = []
     private var foundInThisWalk: Set<String> = []
     private var cursor = "0"
+    private var isLongWalk = false
     private var nextWalk: ContinuousClock.Instant?
 
     /// Keys that one collection looks at.
     private static let keysPerCollection = 1000
-    /// Rest between two walks.
+    /// Rest between two walks that took more than one collection.
     private static let pause = Duration.seconds(60)
 
     func isDue(at now: ContinuousClock.Instant) -> Bool {
@@ -149,12 +177,14 @@ private struct BindingScan {
         add(found, to: &foundInThisWalk)
         cursor = page.cursor
         guard cursor == "0" else {
+            isLongWalk = true
             nextWalk = nil
             return
         }
         // A whole walk saw every binding there is: forget queues whose binding is gone.
         queues = foundInThisWalk
         foundInThisWalk = []
-        nextWalk = now + Self.pause
+        nextWalk = isLongWalk ? now + Self.pause : nil
+        isLongWalk = false
     }
 }

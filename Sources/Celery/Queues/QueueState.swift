@@ -2,8 +2,8 @@
 package struct QueueState: Equatable, Sendable {
     /// By name.
     package var queues: [QueueDepth]
-    /// Messages delivered to workers and not yet acknowledged, over all queues.
-    package var unacked: Int
+    /// Messages delivered to workers and not yet acknowledged, over all queues; nil when it cannot be read.
+    package var unacked: Int?
     /// When the oldest of these was delivered, Unix seconds; nil when there is none.
     package var oldestUnacked: Double?
 }

@@ -21,9 +21,10 @@ struct LockTimeout {
     }
 
     mutating func observe(_ lock: RedBeatReading.Lock, at time: Double) -> Double? {
-        if lock.token != token {
-            token = lock.token
-            learnt = nil
+        if let owner = lock.token, owner != token {
+            // What was learnt before the first owner was read is about that owner.
+            if token != nil { learnt = nil }
+            token = owner
         }
         guard let timeToLive = lock.timeToLive else { return configured ?? learnt }
         var bound = timeToLive

@@ -41,7 +41,8 @@ struct RedBeatEntry: Equatable, Sendable {
             return
         }
         guard let meta = JSONParser.parse(meta), meta.isObject else { return nil }
-        totalRunCount = meta["total_run_count"]?.integer.flatMap { $0 >= 0 ? $0 : nil }
+        // Whole numbers are exact up to 2^53; nothing has run more often.
+        totalRunCount = meta["total_run_count"]?.integer.flatMap { (0...1 << 53).contains($0) ? $0 : nil }
         switch meta["last_run_at"] {
         case nil, .null: (lastRunAt, zone) = (nil, nil)
         case let value?:

@@ -2,8 +2,11 @@ package import Redis
 
 /// Reads RedBeat's keys and says how beat is.
 ///
-/// A steady collection takes three round trips, however many entries there are: entries are read again only when their
+/// A collection takes four round trips at most, however many entries there are: entries are read again only when their
 /// score has changed, and a few more in turn, since a definition can change without its score.
+///
+/// The lock's value is read only when the lock has been taken or extended before our eyes. Reading resets the lock's idle
+/// time, which is the only trace of when a dead beat last lived: a restarted exporter must find it untouched.
 package final class RedBeatReader {
     private let client: RedisClient
     private let configuration: RedBeatConfiguration
@@ -14,9 +17,13 @@ package final class RedBeatReader {
     private var isDetected: Bool
     private var rotation = 0
     private var idleTimes = IdleTimes()
+    /// When the lock was last seen to end: minus infinity when there was none, nil before the first look.
+    private var lockEnd: Double?
 
     /// Entries read again in turn at each collection.
     private static let rotationSize = 100
+    /// Two looks at the end of one lock differ by no more than this, in seconds.
+    private static let endTolerance = 0.05
     /// Bytes of entries asked for in one round trip.
     private static let batchBytes = 16 << 20
 
@@ -64,12 +71,11 @@ package final class RedBeatReader {
     }
 
     private func readLocked(lock: String, anomalies: inout [Anomaly]) throws(RedisError) -> (RedBeatReading, [Member]) {
-        // The idle time comes first: GETRANGE would reset it.
         let replies = try client.pipeline([
             RedisCommand("OBJECT", "IDLETIME", lock),
             RedisCommand("TIME"),
             RedisCommand("PTTL", lock),
-            RedisCommand("GETRANGE", lock, 0, 63),
+            RedisCommand("TYPE", lock),
             RedisCommand("ZCARD", keys.schedule),
             RedisCommand("ZRANGE", keys.schedule, 0, configuration.maximumEntries - 1, "WITHSCORES"),
             RedisCommand("EXISTS", keys.statics),
@@ -79,26 +85,27 @@ package final class RedBeatReader {
         let time = try self.time(replies[1])
         idleTimes.observe(ServerInformation(replies[7], replies[8]))
         var reading = RedBeatReading(time: time)
+        // PTTL says -2 for a missing key and -1 for one without an end.
         let timeToLive = try integer(replies[2], of: "PTTL \(lock)")
-        switch replies[3] {
-        case .error(let message) where message.hasPrefix("WRONGTYPE"):
+        if timeToLive != -2, replies[3].text != "string" {
             anomalies.append(Anomaly(.wrongType, "\(lock) is no string, so it is no lock of RedBeat's; delete it"))
-        case .error(let message): throw server(message)
-        default:
-            // PTTL says -2 for a missing key and -1 for one without an end.
-            if timeToLive != -2 {
-                reading.lock = RedBeatReading.Lock(
-                    token: replies[3].text ?? "",
-                    timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
-                    idle: idleTimes.trusted(replies[0].integer, at: time)
+        } else if timeToLive != -2 {
+            reading.lock = RedBeatReading.Lock(
+                token: nil,
+                timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
+                idle: idleTimes.trusted(replies[0].integer, at: time)
+            )
+            if timeToLive < 0 {
+                anomalies.append(
+                    Anomaly(.malformed, "\(lock) has no end, so no beat set it and none can take it; delete it")
                 )
-                if timeToLive < 0 {
-                    anomalies.append(
-                        Anomaly(.malformed, "\(lock) has no end, so no beat set it and none can take it; delete it")
-                    )
-                }
             }
         }
+        let end = reading.lock.map { time + ($0.timeToLive ?? 0) } ?? -.infinity
+        if reading.lock != nil, let lockEnd, end > lockEnd + Self.endTolerance {
+            reading.lock?.token = try client.pipeline([RedisCommand("GETRANGE", lock, 0, 63)])[0].text
+        }
+        lockEnd = end
         reading.entryCount = Int(try integer(replies[4], of: "ZCARD \(keys.schedule)"))
         if try integer(replies[6], of: "EXISTS \(keys.statics)") > 0 { isDetected = true }
         guard let flat = replies[5].array else { throw server(replies[5].error ?? "ZRANGE returned no list") }
@@ -212,12 +219,11 @@ package final class RedBeatReader {
         _ problem: String,
         _ anomalies: inout [Anomaly]
     ) {
-        let key = String(decoding: member.key, as: UTF8.self)
         if content == nil, entries[member.key]?.content != nil || entries[member.key] == nil {
+            let key = String(decoding: member.key, as: UTF8.self)
             anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem); mend or delete it"))
         }
-        let name = key.hasPrefix(keys.prefix) ? String(key.dropFirst(keys.prefix.count)) : key
-        entries[member.key] = RedBeatReading.Entry(key: name, score: member.score, content: content)
+        entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: content)
     }
 
     // MARK: Replies

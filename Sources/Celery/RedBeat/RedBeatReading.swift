@@ -16,8 +16,8 @@ struct RedBeatReading: Equatable, Sendable {
     var hasScores = true
 
     struct Lock: Equatable, Sendable {
-        /// What the owner wrote: 32 hexadecimal digits of a UUIDv1.
-        var token: String
+        /// What the owner wrote: 32 hexadecimal digits of a UUIDv1. Nil where it was not read, as it cannot have changed.
+        var token: String?
         /// Seconds until it ends; nil when it has no end.
         var timeToLive: Double?
         /// Whole seconds since the key was last touched by anyone; nil when unknown or unreliable.
@@ -25,8 +25,7 @@ struct RedBeatReading: Equatable, Sendable {
     }
 
     struct Entry: Equatable, Sendable {
-        /// The key without the prefix: the name under which it was stored.
-        var key: String
+        var key: [UInt8]
         /// Unix seconds; negative when the schedule is exhausted. 0 where scores were not read.
         var score: Double
         /// Nil when it cannot be decoded.

@@ -22,6 +22,8 @@ struct RedBeatTracker {
     /// A tick that has not sent all it must after this many seconds will not.
     private static let longestTick = 60.0
     private static let defaultMaxLoopInterval = 300.0
+    /// A last run further ahead than this many seconds is no run.
+    private static let longestClockLead = 600.0
 
     init(configuration: RedBeatConfiguration) {
         self.configuration = configuration
@@ -42,11 +44,16 @@ struct RedBeatTracker {
             noteRuns(reading, dues: dues)
         }
 
-        counter.observe(reading.entries.lazy.compactMap(\.content))
+        counter.observe(
+            reading.entries.compactMap { entry in
+                entry.content.map { (entry.key, $0.task, $0.totalRunCount ?? 0) }
+            }
+        )
         let entries = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map { entryState($0, due: due, at: reading.time) }
         }
-        let lastRun = entries.compactMap { $0.runs > 0 ? $0.lastRun : nil }.max()
+        // Beat's clock may be ahead, but not by so much that one nonsensical run would stand for ever.
+        let lastRun = entries.compactMap(\.lastRun).filter { $0 < reading.time + Self.longestClockLead }.max()
         lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
 
         let isInTime = tick.map { reading.time <= $0.wake + configuration.grace } ?? false
@@ -62,7 +69,8 @@ struct RedBeatTracker {
                     timeout: timeout ?? configuration.lockTimeout,
                     acquisitions: acquisitions
                 ) : nil,
-            startTime: reading.lock.flatMap { LockToken.startTime($0.token) },
+            startTime: reading.lock == nil ? nil : token.flatMap { LockToken.startTime($0) },
+            instances: nil,
             maxLoopInterval: interval,
             grace: configuration.grace,
             entries: entries.sorted { $0.name < $1.name },
@@ -83,9 +91,9 @@ struct RedBeatTracker {
     }
 
     private mutating func noteOwner(_ lock: RedBeatReading.Lock?) {
-        guard let lock, lock.token != token else { return }
+        guard let owner = lock?.token, owner != token else { return }
         if token != nil { acquisitions += 1 }
-        token = lock.token
+        token = owner
     }
 
     // MARK: Signs of life

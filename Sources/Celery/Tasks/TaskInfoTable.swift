@@ -54,14 +54,16 @@ struct TaskInfoTable: Equatable {
         let seconds = "greatest(extract(epoch FROM completed_time - task_time), 0)::float8"
         let bounds = durationBounds.reversed().map { "-\($0)" }.joined(separator: ",")
         let index = "\(durationBounds.count) - width_bucket(-\(seconds), '{\(bounds)}'::float8[])"
+        // PostgreSQL has infinite times, which cannot be subtracted; NULL falls through as well.
+        func ifKnown(_ expression: String) -> String { "CASE WHEN isfinite(task_time) THEN \(expression) END" }
         return """
             SELECT floor(extract(epoch FROM completed_time) / \(TaskRing.bucketSeconds))::bigint,
                 left(task_name, 200),
                 CASE WHEN status IN (\(Self.literals(Self.finalStates))) THEN status ELSE 'OTHER' END,
-                \(hasStartTime ? index : "NULL"),
+                \(hasStartTime ? ifKnown(index) : "NULL"),
                 count(*),
-                \(hasStartTime ? "coalesce(sum(\(seconds)), 0)" : "0"),
-                \(hasRetryCount ? "coalesce(sum(greatest(retry_count, 0)), 0)" : "0")
+                \(hasStartTime ? "coalesce(sum(\(ifKnown(seconds))), 0)" : "0"),
+                \(hasRetryCount ? "coalesce(sum(least(greatest(retry_count, 0), 1000000)), 0)" : "0")
             FROM \(Self.name)
             WHERE completed_time >= to_timestamp($1)
                 AND completed_time < now() + interval '\(TaskRing.maximumFuture) seconds'

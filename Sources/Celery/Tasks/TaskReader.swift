@@ -35,6 +35,9 @@ package final class TaskReader {
 
     private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (TaskState?, [Anomaly]) {
         var anomalies: [Anomaly] = []
+        guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
+            return (nil, anomalies)
+        }
         if collectionsUntilNextLook == 0 {
             table = try find(transaction, &anomalies)
             collectionsUntilNextLook = Self.collectionsBetweenLooks
@@ -42,12 +45,11 @@ package final class TaskReader {
         collectionsUntilNextLook -= 1
         guard let table else {
             collectionsUntilNextLook = 0
+            // What a table holds when it appears has come since this look.
+            ring.observe([], inProgress: [], at: now)
             return (nil, anomalies)
         }
 
-        guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
-            return (nil, anomalies)
-        }
         let start = ring.start(at: now)
         let ended = try transaction.query(
             table.endedQuery(durationBounds: configuration.durationBounds),

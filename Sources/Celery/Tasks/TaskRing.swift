@@ -1,8 +1,9 @@
 /// Counts of ended tasks in buckets of time over their completion, and the counters made of them.
 ///
 /// A collection reads only the last few buckets again: rows appear late (a transaction that commits after its own
-/// completion time, a worker with a slow clock). Each cell remembers the highest count it was read with, and what it
-/// grew by is added to the counters, so that they stay monotone when rows are deleted or a task of the same id runs again.
+/// completion time, a worker with a slow clock). What a cell has grown by since it was last read is added to the counters;
+/// what it has lost is not taken away. So they stay monotone, and exact, when rows are deleted and others come in their
+/// place, and when a task of the same id runs again and its row moves to another cell.
 struct TaskRing {
     static let bucketSeconds: Int64 = 10
     /// Buckets stay open for this long.
@@ -33,24 +34,31 @@ struct TaskRing {
         let durationIndex: Int?
     }
 
-    private struct Cell {
+    private struct Amounts {
         var count = 0
         var durationSum = 0.0
         var retries = 0
 
-        mutating func add(_ row: Row) {
-            count += row.count
-            durationSum += row.durationSum
-            retries += row.retries
+        static func += (left: inout Amounts, right: Amounts) {
+            left.count += right.count
+            left.durationSum += right.durationSum
+            left.retries += right.retries
         }
 
-        func maximum(_ other: Cell) -> Cell {
-            Cell(
-                count: max(count, other.count),
-                durationSum: max(durationSum, other.durationSum),
-                retries: max(retries, other.retries)
+        func growth(since before: Amounts) -> Amounts {
+            Amounts(
+                count: max(0, count - before.count),
+                durationSum: max(0, durationSum - before.durationSum),
+                retries: max(0, retries - before.retries)
             )
         }
+    }
+
+    private struct Cell {
+        /// What the table held when it was last read.
+        var read = Amounts()
+        /// All that was ever seen to come, for the windows.
+        var accumulated = Amounts()
     }
 
     private struct Totals {
@@ -82,16 +90,25 @@ struct TaskRing {
     mutating func observe(_ rows: [Row], inProgress: [(task: String, status: String, count: Int)], at now: Int64) {
         let isBaseline = lastObservation == nil
         // Rows of several names may be folded into one cell, so add them up first.
-        var read: [Int64: [Key: Cell]] = [:]
+        var read: [Int64: [Key: Amounts]] = [:]
         for row in rows {
             let key = Key(task: name(row.task), status: row.status, durationIndex: row.durationIndex)
-            read[row.bucket, default: [:]][key, default: Cell()].add(row)
+            let amounts = Amounts(count: row.count, durationSum: row.durationSum, retries: row.retries)
+            read[row.bucket, default: [:]][key, default: Amounts()] += amounts
+        }
+        // Cells that were read again and are gone hold nothing now.
+        let first = start(at: now) / Self.bucketSeconds
+        for bucket in buckets.keys where bucket >= first {
+            for key in buckets[bucket]?.keys.map({ $0 }) ?? [] where read[bucket]?[key] == nil {
+                buckets[bucket]?[key]?.read = Amounts()
+            }
         }
         for (bucket, cells) in read {
-            for (key, cell) in cells {
-                let before = buckets[bucket]?[key] ?? Cell()
-                if !isBaseline { count(growthFrom: before, to: cell, of: key) }
-                buckets[bucket, default: [:]][key] = cell.maximum(before)
+            for (key, amounts) in cells {
+                let growth = amounts.growth(since: buckets[bucket]?[key]?.read ?? Amounts())
+                if !isBaseline { count(growth, of: key) }
+                buckets[bucket, default: [:]][key, default: Cell()].accumulated += growth
+                buckets[bucket]?[key]?.read = amounts
             }
         }
         for task in totals.keys {
@@ -128,8 +145,8 @@ struct TaskRing {
             var ended: [String: Int] = [:]
             for (bucket, cells) in buckets where bucket > first {
                 for (key, cell) in cells where key.status == "SUCCESS" || key.status == "FAILURE" {
-                    ended[key.task, default: 0] += cell.count
-                    if key.status == "SUCCESS" { successes[key.task, default: 0] += cell.count }
+                    ended[key.task, default: 0] += cell.accumulated.count
+                    if key.status == "SUCCESS" { successes[key.task, default: 0] += cell.accumulated.count }
                 }
             }
             for (task, count) in ended where count > 0 {
@@ -140,12 +157,12 @@ struct TaskRing {
         return ratios
     }
 
-    private mutating func count(growthFrom before: Cell, to cell: Cell, of key: Key) {
-        totals[key.task]?.results[key.status, default: 0] += max(0, cell.count - before.count)
-        totals[key.task]?.retries += max(0, cell.retries - before.retries)
+    private mutating func count(_ growth: Amounts, of key: Key) {
+        totals[key.task]?.results[key.status, default: 0] += growth.count
+        totals[key.task]?.retries += growth.retries
         guard let index = key.durationIndex, (0...configuration.durationBounds.count).contains(index) else { return }
-        totals[key.task]?.durationCounts[index] += max(0, cell.count - before.count)
-        totals[key.task]?.durationSum += max(0, cell.durationSum - before.durationSum)
+        totals[key.task]?.durationCounts[index] += growth.count
+        totals[key.task]?.durationSum += growth.durationSum
     }
 
     /// The name under which a task is counted; makes it known.

@@ -5,19 +5,22 @@
 /// its first increase from `increase()`, and one that falls when an entry is gone would add a false one.
 struct SentTaskCounter {
     private(set) var totals: [String: Int] = [:]
-    private var runs: [String: Int] = [:]
+    private var runs: [[UInt8]: Int] = [:]
     private var hasBaseline = false
 
     /// Entries remembered after their deletion, so that one that comes back is not counted twice.
     private static let maximumRemembered = 100_000
 
-    mutating func observe(_ entries: some Sequence<RedBeatEntry>) {
+    /// - Parameter entries: each with a key that is its alone; names need not be.
+    mutating func observe(_ entries: some Sequence<(key: [UInt8], task: String, runs: Int)>) {
         if runs.count > Self.maximumRemembered { runs.removeAll() }
         for entry in entries {
-            let count = entry.totalRunCount ?? 0
-            let before = runs[entry.name] ?? (hasBaseline ? 0 : count)
-            runs[entry.name] = count
-            totals[entry.task, default: 0] += count >= before ? count - before : count
+            let before = runs[entry.key] ?? (hasBaseline ? 0 : entry.runs)
+            runs[entry.key] = entry.runs
+            let sent = entry.runs >= before ? entry.runs - before : entry.runs
+            // Run counts are foreign data: a sum that overflows must not end the program.
+            let (total, overflow) = totals[entry.task, default: 0].addingReportingOverflow(sent)
+            totals[entry.task] = overflow ? .max : total
         }
         hasBaseline = true
     }

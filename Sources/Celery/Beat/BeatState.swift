@@ -2,8 +2,9 @@
 package struct BeatState: Equatable, Sendable {
     /// The moment of the reading, on the clock of the source.
     package var time: Double
-    /// Whether a beat demonstrably lives: not later than its deadline plus grace and, with a lock, holding it.
-    package var isUp: Bool
+    /// Whether a beat demonstrably lives: not later than its deadline plus grace and, with a lock, holding it. Nil while it
+    /// has not been watched for long enough to tell.
+    package var isUp: Bool?
     /// When beat last showed life; nil when never seen.
     package var heartbeat: Double?
     /// When a live beat must next show life; nil when never seen.
@@ -12,6 +13,8 @@ package struct BeatState: Equatable, Sendable {
     package var lock: LockState?
     /// When the process that holds the lock started.
     package var startTime: Double?
+    /// Beats that are alive at once; nil where that cannot be told.
+    package var instances: Int?
     package var maxLoopInterval: Double
     package var grace: Double
     /// Entries that could be read, by name.
