@@ -6,7 +6,15 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <microhttpd.h>
+
+// Leaves a path as it was sent: decoding could put a zero byte into it, where it would seem to end.
+static inline size_t shim_keep_escapes(void *context, struct MHD_Connection *connection, char *text) {
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
 
 // MHD_start_daemon, listening on a socket that the caller has bound.
 static inline struct MHD_Daemon *shim_start_daemon(
@@ -30,6 +38,7 @@ static inline struct MHD_Daemon *shim_start_daemon(
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, connection_limit_per_address,
         MHD_OPTION_CONNECTION_TIMEOUT, idle_timeout_seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, connection_memory_bytes,
+        MHD_OPTION_UNESCAPE_CALLBACK, shim_keep_escapes, NULL,
         MHD_OPTION_END
     );
 }

@@ -26,8 +26,16 @@ package struct PostgresAddress: Equatable, Sendable {
             }
             var rest = text[schemeEnd.upperBound...]
             var query = ""
-            if let question = rest.lastIndex(of: "?") {
-                (query, ignored) = Self.filtered(query: rest[rest.index(after: question)...])
+            // Such a character would end the URL within the password, and the rest of it would pass for something else.
+            let credentialsEnd = rest.firstIndex(of: "@") ?? rest.startIndex
+            let pathStart = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
+            guard credentialsEnd <= pathStart, rest.count(where: { $0 == "@" }) <= 1 else {
+                throw PostgresAddressError(
+                    description: "write %40 for an @, %2F for a /, %3F for a ? and %23 for a # in user and password"
+                )
+            }
+            if let question = rest.firstIndex(of: "?") {
+                (query, ignored) = try Self.filtered(query: rest[rest.index(after: question)...])
                 rest = rest[..<question]
             }
             connectionString = "postgresql://\(rest)\(query.isEmpty ? "" : "?")\(query)"
@@ -52,9 +60,23 @@ package struct PostgresAddress: Equatable, Sendable {
             if let value = option.pointee.val { parameters[String(cString: keyword)] = String(cString: value) }
             option += 1
         }
+        for port in (parameters["port"] ?? "").split(separator: ",") {
+            guard let number = UInt16(port), number > 0 else {
+                throw PostgresAddressError(
+                    description:
+                        "the port must be a number from 1 to 65535; write postgresql://user:password@host:5432/database"
+                )
+            }
+        }
+        if let mode = parameters["sslmode"], !Self.sslModes.contains(mode) {
+            throw PostgresAddressError(description: "sslmode must be one of \(Self.sslModes.joined(separator: ", "))")
+        }
         self.parameters = parameters
         self.ignoredParameters = ignored
     }
+
+    /// Source: https://www.postgresql.org/docs/15/libpq-ssl.html
+    private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
     /// The address without user and password, for logs and errors.
     package var redacted: String {
@@ -65,7 +87,9 @@ package struct PostgresAddress: Equatable, Sendable {
     }
 
     /// Keeps what libpq knows; asyncpg's `ssl` is libpq's `sslmode`.
-    private static func filtered(query: Substring) -> (kept: String, ignored: [String]) {
+    private static func filtered(
+        query: Substring
+    ) throws(PostgresAddressError) -> (kept: String, ignored: [String]) {
         var known: Set<Substring> = []
         if let defaults = PQconndefaults() {
             defer { PQconninfoFree(defaults) }
@@ -84,8 +108,11 @@ package struct PostgresAddress: Equatable, Sendable {
             } else if name == "ssl" {
                 let value = pair.dropFirst(4)
                 kept.append("sslmode=\(value == "true" || value == "True" ? "require" : value)")
-            } else {
+            } else if pair.contains("="), name.allSatisfy({ $0 == "_" || ($0.isASCII && $0.isLetter) }) {
                 ignored.append(String(name))
+            } else {
+                // Not repeated: it may be the end of a password.
+                throw PostgresAddressError(description: "parameters read name=value; write %26 for an & in a value")
             }
         }
         return (kept.joined(separator: "&"), ignored)

@@ -38,9 +38,9 @@ struct PostgresConnection: ~Copyable {
                 awaited = PQconnectPoll(connection)
                 continue
             }
-            let cause = failed ? oneLine(PQerrorMessage(connection)) : "no answer within \(timeout)"
+            let cause = oneLine(PQerrorMessage(connection))
             PQfinish(connection)
-            throw .connect(address: name, cause: cause)
+            throw failed ? .connect(address: name, cause: cause) : .timeout(address: name, after: timeout)
         }
         guard PQsetnonblocking(connection, 1) == 0 else {
             PQfinish(connection)

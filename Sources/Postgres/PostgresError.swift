@@ -12,7 +12,7 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
         case .connect(let address, let cause):
             "connect to \(address): \(cause)"
         case .timeout(let address, let limit):
-            "wait for \(address): no answer within \(limit); the query was cancelled"
+            "wait for \(address): no answer within \(limit); it hangs, is overloaded or waits for a lock"
         case .connectionLost(let address, let cause):
             "talk to \(address): \(cause); will connect again"
         case .server(let address, let state, let message):

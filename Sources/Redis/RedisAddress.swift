@@ -44,6 +44,10 @@ extension RedisAddress {
         }
         let scheme = url[..<schemeEnd.lowerBound].lowercased()
         var rest = url[schemeEnd.upperBound...]
+        // Such a character would end the URL within the password, and the start of it would pass for the host.
+        if let end = rest.firstIndex(where: { $0 == "#" || $0 == "?" }), rest[end...].contains("@") {
+            throw RedisAddressError(description: "write %23 for a #, %3F for a ? and %40 for an @ in user and password")
+        }
         if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
         var parameters: [Substring: String] = [:]
         if let question = rest.firstIndex(of: "?") {
@@ -120,7 +124,10 @@ extension RedisAddress {
             }
             host = authority[authority.index(after: authority.startIndex)..<end]
             let after = authority[authority.index(after: end)...]
-            if after.hasPrefix(":") { portText = after.dropFirst() }
+            guard after.isEmpty || after.hasPrefix(":") else {
+                throw RedisAddressError(description: "a port follows the ] after a colon; write redis://[::1]:6379/0")
+            }
+            portText = after.dropFirst()
         } else if let colon = authority.lastIndex(of: ":") {
             host = authority[..<colon]
             portText = authority[authority.index(after: colon)...]
@@ -144,7 +151,8 @@ extension RedisAddress {
                 bytes.append(byte)
                 continue
             }
-            guard rest.count >= 2, let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16) else {
+            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
+            guard digits.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(digits, radix: 16) else {
                 throw RedisAddressError(
                     description: "a % must be followed by two hexadecimal digits; write %25 for a %"
                 )

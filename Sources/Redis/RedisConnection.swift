@@ -66,10 +66,13 @@ struct RedisConnection: ~Copyable {
         if address.database != 0 { commands.append(RedisCommand("SELECT", address.database)) }
         // A name in CLIENT LIST, for whoever wonders who is connected. Refused by some access lists, which is fine.
         let replies = try pipeline(commands + [RedisCommand("CLIENT", "SETNAME", "celery-beat-exporter")])
-        for reply in replies.dropLast() {
-            if let message = reply.error { throw .authentication(address: self.address, cause: message) }
-        }
-        if let message = replies.last?.error, message.hasPrefix("NOAUTH") {
+        for (index, reply) in replies.enumerated() {
+            guard let message = reply.error else { continue }
+            let isSetName = index == replies.count - 1
+            if isSetName, message.hasPrefix("NOPERM") || message.hasPrefix("ERR unknown") { continue }
+            // A server that takes no more clients answers the first command so, whatever it is.
+            if message.hasPrefix("ERR max number of clients") { throw .server(address: self.address, message: message) }
+            if isSetName, !message.hasPrefix("NOAUTH") { throw .server(address: self.address, message: message) }
             throw .authentication(address: self.address, cause: message)
         }
     }

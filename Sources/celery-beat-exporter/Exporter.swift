@@ -66,7 +66,7 @@ struct Exporter {
         if let address = target.redBeatAddress {
             collectors.append(
                 CollectorDefinition(name: "beat", source: "redbeat") {
-                    BeatCollector(
+                    RedBeatCollector(
                         reader: RedBeatReader(
                             client: RedisClient(address: address, limits: redisLimits),
                             configuration: target.redBeat

@@ -14,7 +14,7 @@ enum Invocation {
             flags = try Flags.parse(arguments)
         } catch {
             guard Flags.exitCode(for: error).isSuccess else {
-                self = .refuse(Self.withoutSecrets(Flags.message(for: error)))
+                self = .refuse(Self.message(for: error, without: arguments))
                 return
             }
             self = .show(Flags.fullMessage(for: error))
@@ -27,12 +27,23 @@ enum Invocation {
         }
     }
 
-    /// The parser quotes arguments it does not understand, and a URL among them may hold a password.
-    private static func withoutSecrets(_ message: String) -> String {
-        let line = message.split(whereSeparator: \.isNewline).joined(separator: " ")
-        guard let start = line.firstRange(of: "://") else { return line }
-        let rest = line[start.upperBound...]
-        guard let at = rest.lastIndex(of: "@") else { return line }
-        return line[..<start.upperBound] + "***" + line[at...]
+    /// What the parser says, in one line. It quotes what it does not understand, and that may hold a password: of the
+    /// arguments only the names of flags are repeated.
+    private static func message(for error: any Error, without arguments: [String]) -> String {
+        var message = Flags.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
+        for argument in arguments {
+            let value: Substring
+            if argument.hasPrefix("--") {
+                value = argument.drop { $0 != "=" }
+            } else {
+                value = argument.hasPrefix("-") ? argument.dropFirst(2) : argument[...]
+            }
+            // The parser's words in one line have no line breaks either.
+            let quoted = value.split(whereSeparator: \.isNewline).joined(separator: " ")
+            if !quoted.isEmpty {
+                message = message.split(separator: quoted, omittingEmptySubsequences: false).joined(separator: "…")
+            }
+        }
+        return message
     }
 }

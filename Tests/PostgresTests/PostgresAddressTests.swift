@@ -26,7 +26,12 @@ import Testing
         #expect(try PostgresAddress("postgresql+asyncpg://h/d?ssl=verify-full").parameters["sslmode"] == "verify-full")
     }
 
-    @Test(arguments: ["", "secret", "mysql://me:secret@h/d", "postgresql://me:sec%zzret@h/d", "password='secret"])
+    @Test(arguments: [
+        "", "secret", "mysql://me:secret@h/d", "postgresql://me:sec%zzret@h/d", "password='secret",
+        "postgresql://me:x@secret@h/d", "postgresql://me:x/secret@h/d", "postgresql://me:x?secret@h/d",
+        "postgresql://h/d?password=x&secret",
+        "postgresql://h:65536/d", "postgresql://h:five/d", "postgresql://h/d?sslmode=perhaps",
+    ])
     func refusedWithoutASecret(text: String) {
         let error = #expect(throws: PostgresAddressError.self) { try PostgresAddress(text) }
         #expect(error?.description.contains("secret") == false)

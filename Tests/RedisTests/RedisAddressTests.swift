@@ -32,7 +32,8 @@ import Testing
         "", "localhost:6379", "amqp://h", "http://secret@h", "redis://h:port", "redis://h:0", "redis://h:65536",
         "redis://h/secret", "redis://h/-1", "redis://:secret%@h", "redis://:secret%zz@h", "redis://[::1",
         "unix://relative",
-        "unix:///\(String(repeating: "x", count: 107))", "rediss://:secret@h", "redis://h/%00",
+        "unix:///\(String(repeating: "x", count: 107))", "rediss://:secret@h", "redis://h/%00", "redis://secret#x@h",
+        "redis://secret?x@h", "redis://[::1]6379", "redis://:%+f@h",
     ])
     func refusedWithoutASecret(url: String) {
         let error = #expect(throws: RedisAddressError.self) { try RedisAddress(url: url) }

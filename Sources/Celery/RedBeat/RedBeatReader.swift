@@ -87,7 +87,8 @@ package final class RedBeatReader {
         var reading = RedBeatReading(time: time)
         // PTTL says -2 for a missing key and -1 for one without an end.
         let timeToLive = try integer(replies[2], of: "PTTL \(lock)")
-        if timeToLive != -2, replies[3].text != "string" {
+        guard let type = replies[3].text else { throw server("TYPE \(lock): \(replies[3].error ?? "no text")") }
+        if timeToLive != -2, type != "string" {
             anomalies.append(Anomaly(.wrongType, "\(lock) is no string, so it is no lock of RedBeat's; delete it"))
         } else if timeToLive != -2 {
             reading.lock = RedBeatReading.Lock(
@@ -103,7 +104,9 @@ package final class RedBeatReader {
         }
         let end = reading.lock.map { time + ($0.timeToLive ?? 0) } ?? -.infinity
         if reading.lock != nil, let lockEnd, end > lockEnd + Self.endTolerance {
-            reading.lock?.token = try client.pipeline([RedisCommand("GETRANGE", lock, 0, 63)])[0].text
+            let owner = try client.pipeline([RedisCommand("GETRANGE", lock, 0, 63)])[0]
+            guard let token = owner.text else { throw server("GETRANGE \(lock): \(owner.error ?? "no text")") }
+            reading.lock?.token = token
         }
         lockEnd = end
         reading.entryCount = Int(try integer(replies[4], of: "ZCARD \(keys.schedule)"))

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Celery
 
-@Suite struct BeatCollectorTests {
+@Suite struct BeatFamiliesTests {
     private let state = BeatState(
         time: 1000,
         isUp: true,
@@ -29,7 +29,7 @@ import Testing
     )
 
     private func samples(_ state: BeatState, maximumEntrySeries: Int) -> String {
-        let families = BeatCollector.families(of: state, scheduler: "redbeat", maximumEntrySeries: maximumEntrySeries)
+        let families = BeatFamilies.families(of: state, scheduler: "redbeat", maximumEntrySeries: maximumEntrySeries)
         return String(decoding: TextFormat.encode(families), as: UTF8.self)
             .split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")
     }

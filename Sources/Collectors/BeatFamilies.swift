@@ -1,36 +1,9 @@
 package import Celery
-package import Collection
+internal import Collection
 package import Exposition
-internal import Redis
 
-/// Whether beat lives and does what it promised, from RedBeat's keys.
-package struct BeatCollector: Collector {
-    private let reader: RedBeatReader
-    private let scheduledQueues: SharedQueueNames
-    private let maximumEntrySeries: Int
-
-    /// - Parameters:
-    ///   - scheduledQueues: where to put the queues that entries name.
-    ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
-    package init(reader: RedBeatReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.reader = reader
-        self.scheduledQueues = scheduledQueues
-        self.maximumEntrySeries = maximumEntrySeries
-    }
-
-    package func collect() throws(CollectionError) -> Collected {
-        do {
-            let (state, anomalies) = try reader.read()
-            if let state { scheduledQueues.names = state.queues }
-            let families = state.map {
-                Self.families(of: $0, scheduler: "redbeat", maximumEntrySeries: maximumEntrySeries)
-            }
-            return Collected(families ?? [], problems: anomalies.map { CollectionProblem($0) })
-        } catch {
-            throw CollectionError(error)
-        }
-    }
-
+/// What is told of a beat, whatever its scheduler.
+package enum BeatFamilies {
     /// The families of one beat. Values that are not known are left out.
     package static func families(of state: BeatState, scheduler: String, maximumEntrySeries: Int) -> [MetricFamily] {
         let label = Label("scheduler", scheduler)
@@ -195,4 +168,20 @@ package struct BeatCollector: Collector {
         help: "Runs of the entry as the scheduler counts them; starts again when the entry is re-created.",
         type: .counter
     )
+}
+
+extension Collected {
+    /// One collection of a beat; without families while nothing tells that its scheduler is in use.
+    init(
+        _ reading: (state: BeatState?, anomalies: [Anomaly]),
+        scheduler: String,
+        scheduledQueues: SharedQueueNames,
+        maximumEntrySeries: Int
+    ) {
+        if let state = reading.state { scheduledQueues.set(state.queues, of: scheduler) }
+        let families = reading.state.map {
+            BeatFamilies.families(of: $0, scheduler: scheduler, maximumEntrySeries: maximumEntrySeries)
+        }
+        self.init(families ?? [], problems: reading.anomalies.map { CollectionProblem($0) })
+    }
 }

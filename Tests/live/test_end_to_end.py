@@ -1,0 +1,188 @@
+"""The whole stack: real Celery, Prometheus and Alertmanager, a beat that is killed, and the page."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from servers import wait_until
+from stack import PROJECT, RULES, Stack, fetch
+
+SECONDS = 30.0  # longest wait for something that normally takes a few
+COLLECT_SECONDS = 1.0  # the stack's interval
+SLACK_SECONDS = 1.0
+ALERT = "CeleryBeatOverdue"
+BEAT = frozenset({("scheduler", "redbeat")})
+DEMO_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """All runs and nothing is wrong. Beat's loop is short, so that its lock soon ends without it."""
+    folder = tmp_path_factory.mktemp("stack")
+    # The bundled rules, but for the minutes that an alert goes on after its cause.
+    rules = folder / "rules.yml"
+    text, changes = re.subn(r"keep_firing_for: \w+", "keep_firing_for: 2s", RULES.read_text())
+    assert changes
+    rules.write_text(text)
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("REDIS_URL", "DATABASE_URL"):  # private servers, whatever is set
+            environment.delenv(name, raising=False)
+        stack = Stack(folder, rules=rules)
+    stack.beat.command += ["--max-interval", "2"]
+    with stack:
+        wait_until(lambda: is_watched(stack), SECONDS, "Prometheus to watch a live beat")
+        yield stack
+
+
+def is_watched(stack: Stack) -> bool:
+    """Whether a scrape has found beat alive, and Prometheus knows where to send alerts."""
+    managers = json.loads(fetch(f"{stack.prometheus.url}/api/v1/alertmanagers"))
+    return bool(
+        managers["data"]["activeAlertmanagers"] and stack.prometheus.query("celery_beat_up == 1")
+    )
+
+
+def documented_families() -> set[str]:
+    """The names in the README's tables of metrics, where `…` stands for the name before it."""
+    section = re.search(r"## Metrics\n(.*?)\n## ", (PROJECT / "README.md").read_text(), re.DOTALL)[
+        1
+    ]
+    found = set(re.findall(r"`(celery_[a-z_]+)", section))
+    found |= {
+        f"celery_beat_exporter_collector{rest}" for rest in re.findall(r"`…(_[a-z_]+)", section)
+    }
+    return found
+
+
+def test_every_documented_family_is_stored(stack: Stack) -> None:
+    """By Prometheus, under the names and with the samples that the README promises."""
+    documented = documented_families()
+    assert len(documented) > 30
+    # A burst of low priority, more than the workers can take at once.
+    with contextlib.closing(Celery("test", broker=stack.redis_url)) as application:
+        application.send_task("shop.mail.send_newsletter", queue="mail")
+
+    def missing() -> set[str]:
+        names = json.loads(fetch(f"{stack.prometheus.url}/api/v1/label/__name__/values"))["data"]
+        return documented - {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
+
+    try:
+        wait_until(lambda: not missing(), SECONDS, "every family to be stored")
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}: {sorted(missing())} are missing") from None
+    served = set(re.findall(r"^# TYPE (celery_\w+)", stack.exporter.text(), re.MULTILINE))
+    assert served <= documented
+
+
+def test_every_sample_that_is_served_is_stored(stack: Stack) -> None:
+    """Prometheus takes the whole exposition: no scrape fails and no sample is dropped."""
+    samples = 'count({job="celery-beat-exporter", __name__!~"up|scrape_.*"})'
+    (stored,) = stack.prometheus.query(f"{samples} == sum(scrape_samples_scraped)")
+    assert int(stored["value"][1]) > 100
+    assert stack.prometheus.query("min_over_time(up[5m]) == 0") == []
+
+
+def test_dashboards_have_no_empty_panel(stack: Stack) -> None:
+    check = [sys.executable, PROJECT / "grafana" / "check.py"]
+    done: subprocess.CompletedProcess[str] | None = None
+
+    def passes() -> bool:
+        nonlocal done
+        done = subprocess.run(
+            [*check, "--prometheus", stack.prometheus.url],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return done.returncode == 0
+
+    # Rates need two scrapes of a task that has ended before.
+    with contextlib.suppress(TimeoutError):
+        wait_until(passes, SECONDS, "data in every panel")
+    assert done is not None
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_killed_beat_pages_and_its_successor_resolves_the_page(stack: Stack) -> None:
+    assert stack.prometheus.query('ALERTS{alertstate="firing"}') == []
+    assert list(stack.webhook.alerts) == []
+    killed = time.time()
+    stack.beat.kill()
+
+    wait_until(lambda: stack.exporter.metrics()["celery_beat_up", BEAT] == 0, SECONDS, "beat down")
+    down = time.time()
+    metrics = stack.exporter.metrics()
+    deadline = metrics["celery_beat_deadline_timestamp_seconds", BEAT]
+    grace = metrics["celery_beat_grace_seconds", BEAT]
+    page = stack.webhook.wait_for(ALERT, SECONDS)
+    print(f"from the kill to the deadline {deadline - killed:.1f} s (and {grace:g} s of grace)")
+    print(f"from the kill to celery_beat_up 0 {down - killed:.1f} s")
+    print(f"from the kill to the page {page.arrived - killed:.1f} s")
+
+    # While nobody could know it, nothing is said; then it is said at the next collection.
+    assert -SLACK_SECONDS < down - (deadline + grace) < COLLECT_SECONDS + SLACK_SECONDS
+    assert metrics["celery_beat_lock_held", BEAT] == 1, "the dead beat still holds its lock"
+    assert page.labels["severity"] == "critical"
+    assert page.labels["scheduler"] == "redbeat"
+    assert page.annotations["summary"]
+
+    # Its successor must first wait for the lock of the dead beat to end.
+    acquisitions = metrics["celery_beat_lock_acquisitions_total", BEAT]
+    stack.beat.start()
+    stack.webhook.wait_for(ALERT, SECONDS, status="resolved")
+    metrics = stack.exporter.metrics()
+    assert metrics["celery_beat_up", BEAT] == 1
+    assert metrics["celery_beat_lock_acquisitions_total", BEAT] == acquisitions + 1
+    told = [(alert.name, alert.status) for alert in stack.webhook.alerts]
+    assert told == [(ALERT, "firing"), (ALERT, "resolved")]
+
+
+def test_the_demo_shows_a_page_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    environment = {
+        key: os.environ[key] for key in os.environ.keys() - {"REDIS_URL", "DATABASE_URL"}
+    }
+    done = subprocess.run(
+        [
+            *(sys.executable, PROJECT / "demo" / "demo.py"),
+            *("--seconds", str(DEMO_SECONDS), "--kill-beat-after", "5"),
+        ],
+        env={**environment, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=DEMO_SECONDS + 2 * SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    for line in (
+        r"  metrics +http://127\.0\.0\.1:\d+/metrics",
+        r"killing beat: kill -9 \d+",
+        r"celery_beat_up 0, [\d.]+ s after beat's end",
+        rf"PAGE {ALERT} \(critical, firing\): .+ \[[\d.]+ s after beat's end\]",
+        r"Stopped\.",
+    ):
+        assert re.search(f"^{line}$", done.stdout, re.MULTILINE), f"{line}\n{done.stdout}"
+    assert done.stdout.count("PAGE ") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert processes_with(f"TMPDIR={tmp_path}") == []
+
+
+def processes_with(variable: str) -> list[str]:
+    """The command lines of all processes whose environment holds a variable."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+    return found
