@@ -145,6 +145,18 @@ import Testing
         )
     }
 
+    /// Two entries that fall due almost together make two ticks; taken for one, the second's deadline would be missed.
+    @Test(arguments: [0.01, 0.03, 0.1, 0.3])
+    func ticksThatFollowEachOtherClosely(gap: Double) {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let first = [entry("a", every: 5, lastRun: 0), entry("b", every: 5, lastRun: gap - 5)]
+        let second = [entry("a", every: 5, lastRun: 0), entry("b", every: 5, lastRun: gap)]
+        #expect(relative(tracker.observe(reading(tick: 0, age: 0.005, first)).deadline) == gap)
+        let state = tracker.observe(reading(tick: gap, age: 4, second))
+        #expect(relative(state.deadline) == 5)
+        #expect(state.isUp == true)
+    }
+
     @Test func aTickThatIsStillSendingIsLookedAtAgain() {
         var tracker = RedBeatTracker(configuration: configuration)
         let unsent = entry("a", every: 10, lastRun: -10)

@@ -17,8 +17,11 @@ struct RedBeatTracker {
         var isProvisional: Bool
     }
 
-    /// Two readings of one tick differ by no more than this, in seconds.
-    private static let sameTickTolerance = 0.25
+    /// By how many seconds a later reading of the same tick may differ. Later by next to nothing: Redis tells times to live
+    /// in milliseconds, and ticks follow each other within hundredths of a second when entries fall due together. Earlier
+    /// by as long as Redis took from reading its clock to reading the time to live; more means that the lock's timeout is
+    /// now known better, or that Redis's clock was set back.
+    private static let sameTick = -1.0...0.003
     /// A tick that has not sent all it must after this many seconds will not.
     private static let longestTick = 60.0
     private static let defaultMaxLoopInterval = 300.0
@@ -113,10 +116,8 @@ struct RedBeatTracker {
     }
 
     private mutating func noteTick(at heartbeat: Double, reading: RedBeatReading, dues: [Due], interval: Double) {
-        if let tick, !tick.isProvisional, abs(tick.time - heartbeat) < Self.sameTickTolerance {
-            // What is stored after a tick does not change for how long beat sleeps.
-            return
-        }
+        // What is stored after a tick does not change for how long beat sleeps.
+        if let tick, !tick.isProvisional, Self.sameTick.contains(heartbeat - tick.time) { return }
         let candidates = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map {
                 RedBeatWake.Candidate(
