@@ -19,7 +19,6 @@ static inline size_t shim_keep_escapes(void *context, struct MHD_Connection *con
 // MHD_start_daemon, listening on a socket that the caller has bound.
 static inline struct MHD_Daemon *shim_start_daemon(
     int listen_socket,
-    unsigned int thread_count,
     unsigned int connection_limit,
     unsigned int connection_limit_per_address,
     unsigned int idle_timeout_seconds,
@@ -32,8 +31,6 @@ static inline struct MHD_Daemon *shim_start_daemon(
         0, NULL, NULL,
         handler, handler_context,
         MHD_OPTION_LISTEN_SOCKET, listen_socket,
-        // A pool of one thread is refused by MHD: zero asks for the single internal thread.
-        MHD_OPTION_THREAD_POOL_SIZE, thread_count > 1 ? thread_count : 0,
         MHD_OPTION_CONNECTION_LIMIT, connection_limit,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, connection_limit_per_address,
         MHD_OPTION_CONNECTION_TIMEOUT, idle_timeout_seconds,

@@ -19,7 +19,7 @@ struct CollectionJournal {
     mutating func note(_ result: Result<Collected, CollectionError>) {
         switch result {
         case .success(let collected):
-            if failure != nil { logger.info("collecting again", metadata: ["failures": "\(failures)"]) }
+            if failure != nil { logger.info("collection works again", metadata: ["failures": "\(failures)"]) }
             failure = nil
             failures = 0
             for problem in collected.problems {

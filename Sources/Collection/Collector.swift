@@ -15,6 +15,8 @@ package struct Collected: Equatable, Sendable {
     package var problems: [CollectionProblem]
     /// What someone should know, but nothing went wrong: logged once.
     package var advice: [String]
+    /// Series left out for their number.
+    package var droppedSeries = 0
 
     package init(_ families: [MetricFamily], problems: [CollectionProblem] = [], advice: [String] = []) {
         self.families = families

@@ -22,7 +22,7 @@ package final class Snapshot: Sendable {
     private struct State {
         var entries: [Entry]
         var generation = 0
-        var duplicates = 0
+        var dropped = 0
     }
 
     private let validity: Duration
@@ -61,14 +61,15 @@ package final class Snapshot: Sendable {
     }
 
     func publish(_ name: String, _ result: Result<Collected, CollectionError>, took duration: Double) {
-        let (families, dropped) = Self.withoutDuplicates((try? result.get())?.families ?? [])
+        let collected = try? result.get()
+        let (families, duplicates) = Self.withoutDuplicates(collected?.families ?? [])
         let now = Self.unixTime
         state.withLock { state in
             guard let index = state.entries.firstIndex(where: { $0.name == name }) else {
                 preconditionFailure("\(name) publishes but was not announced")
             }
             state.generation += 1
-            state.duplicates += dropped
+            state.dropped += duplicates + (collected?.droppedSeries ?? 0)
             state.entries[index].families = families
             state.entries[index].hasEnded = true
             state.entries[index].duration = duration
@@ -151,7 +152,7 @@ package final class Snapshot: Sendable {
     )
     private static let dropped = MetricFamily(
         "celery_beat_exporter_dropped_label_values_total",
-        help: "Series left out because their labels equalled another's.",
+        help: "Series left out at each collection: beyond a bound, or with labels that equal another's.",
         type: .counter
     )
 
@@ -181,7 +182,7 @@ package final class Snapshot: Sendable {
                     }
                 }
             ),
-            dropped.with(Double(state.duplicates)),
+            dropped.with(Double(state.dropped)),
         ]
     }
 }

@@ -19,19 +19,14 @@ package struct TaskCollector: Collector {
             return Collected(
                 state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
                 problems: anomalies.map { CollectionProblem($0) },
-                advice: state.map { Self.advice(for: $0) } ?? []
+                advice: reader.advice.map { [$0] } ?? []
             )
         } catch {
-            throw CollectionError(error)
+            let failure = CollectionError(error)
+            // A large table without its index is read for too long: tell what would help.
+            guard failure.reason == .timeout, let advice = reader.advice else { throw failure }
+            throw CollectionError(.timeout, "\(failure.description); \(advice)")
         }
-    }
-
-    private static func advice(for state: TaskState) -> [String] {
-        guard state.isIndexMissing else { return [] }
-        return [
-            "\(state.table) has no index on its completion time, so each collection reads the whole table; run: "
-                + TaskReader.indexStatement
-        ]
     }
 
     package static func families(of state: TaskState, durationBounds: [Double]) -> [MetricFamily] {

@@ -4,7 +4,6 @@ internal import CMicroHTTPD
 /// thread, without being copied or encoded again.
 package final class HTTPResponse: Sendable {
     package let status: UInt32
-    package let contentLength: Int
     // Written only here and in deinit; libmicrohttpd counts its references under a lock of its own.
     nonisolated(unsafe) let response: OpaquePointer
 
@@ -25,7 +24,6 @@ package final class HTTPResponse: Sendable {
             }
         }
         self.status = status
-        self.contentLength = body.count
         self.response = response
     }
 

@@ -32,7 +32,6 @@ package final class HTTPServer {
         guard
             let daemon = shim_start_daemon(
                 descriptor,
-                1,
                 limits.connections,
                 limits.connectionsPerAddress,
                 limits.idleSeconds,

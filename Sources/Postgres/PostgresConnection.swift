@@ -89,7 +89,12 @@ struct PostgresConnection: ~Copyable {
             case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
             default:
                 let state = shim_result_sqlstate(result).map { String(cString: $0) } ?? ""
-                failure = .server(address: address, state: state, message: oneLine(PQresultErrorMessage(result)))
+                let message = oneLine(PQresultErrorMessage(result))
+                // Class 57P: the server shuts down or has ended this session.
+                failure =
+                    state.hasPrefix("57P")
+                    ? .connectionLost(address: address, cause: message)
+                    : .server(address: address, state: state, message: message)
             }
         }
         if PQstatus(connection) == CONNECTION_BAD { throw lost() }

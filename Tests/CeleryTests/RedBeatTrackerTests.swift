@@ -227,7 +227,56 @@ import Testing
         #expect(state.entries.map(\.overdue) == [0, 0, 5])
         #expect(state.entries.map { relative($0.nextDue) } == [nil, 0, 20])
         #expect(state.invalidCount == 1)
-        #expect(relative(state.deadline) == 20)
+        // Their scores may be too early, so they promise nothing.
+        #expect(relative(state.deadline) == 305)
+    }
+
+    /// A score that this beat's own run has written is certain; one that its start has written is not.
+    @Test func scoresOfThisBeatsOwnRuns() {
+        func deadline(lastRun: Double) -> Double? {
+            var tracker = RedBeatTracker(configuration: configuration)
+            var relativeInterval = entry("a", every: 60, lastRun: lastRun, score: 20)
+            let content =
+                #"{"name": "a", "task": "t", "schedule": {"__type__": "interval", "every": 60, "relative": true}}"#
+            let wall = CivilTime(secondsSinceEpoch: Self.start + lastRun)
+            let meta = #"""
+                {"last_run_at": {"year": \#(wall.year), "month": \#(wall.month), "day": \#(wall.day), "hour": \#(wall.hour),
+                 "minute": \#(wall.minute), "second": \#(Int(wall.second))}, "total_run_count": 1}
+                """#
+            relativeInterval.content = RedBeatEntry(definition: Array(content.utf8), meta: Array(meta.utf8))
+            return relative(tracker.observe(reading(tick: 10, age: 1, [relativeInterval])).deadline)
+        }
+        // The token says that the beat started at 5.05.
+        #expect(deadline(lastRun: 0) == 310)
+        #expect(deadline(lastRun: 6) == 20)
+    }
+
+    /// Beat sleeps from the end of a tick, and for what was left when each entry was evaluated.
+    @Test func aTickThatTakesLong() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [entry("first", every: 10, lastRun: 0), entry("last", every: 10, lastRun: 4)]
+        #expect(relative(tracker.observe(reading(tick: 0, age: 5, entries)).deadline) == 14)
+        var idle = RedBeatTracker(configuration: configuration)
+        #expect(
+            relative(idle.observe(reading(tick: 0, age: 5, [entry("rare", every: 9999, lastRun: 4)])).deadline) == 304
+        )
+    }
+
+    @Test func aDisabledEntryTakesTheLookAhead() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = [
+            entry("off", every: 10, lastRun: -9, isEnabled: false), entry("behind it", every: 10, lastRun: -8.5),
+        ]
+        #expect(relative(tracker.observe(reading(tick: 0, age: 0.5, entries)).deadline) == 300)
+    }
+
+    /// Beat's clock leads a little, and the reading comes before the run.
+    @Test func aReadingWithinATick() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        _ = tracker.observe(reading(tick: 0, age: 0.01, [entry("a", every: 10, lastRun: -9.8)]))
+        let state = tracker.observe(reading(tick: 0, age: 5, [entry("a", every: 10, lastRun: 0.25)]))
+        #expect(state.isUp == true)
+        #expect(relative(state.deadline) == 10.25)
     }
 
     /// Without a lock the schedule's idle time is the heartbeat, told in whole seconds.
@@ -256,16 +305,23 @@ import Testing
         #expect(tracker.observe(reading(at: 12.5, idle: 12, entries)).isUp == false)
         // A child process saves the data, so idle times cannot be believed.
         #expect(tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries)).isUp == true)
+        // Once it is over, idle times reach back behind it.
+        #expect(tracker.observe(reading(at: 14, idle: 14, entries)).isUp == true)
         // An eviction policy by frequency: runs are the only sign.
         tracker = RedBeatTracker(configuration: configuration)
         #expect(tracker.observe(reading(at: 11.9, idle: nil, entries)).isUp == true)
         #expect(tracker.observe(reading(at: 12.1, idle: nil, entries)).isUp == false)
+        tracker = RedBeatTracker(configuration: configuration)
+        let never = tracker.observe(reading(at: 1, idle: nil, [entry("a", every: 10, lastRun: 0, runs: nil)]))
+        #expect(never.isUp == nil)
     }
 
     @Test func tasksSentNeverGoDown() {
         var tracker = RedBeatTracker(configuration: configuration)
+        var time = 0.0
         func sent(_ entries: [RedBeatReading.Entry]) -> [String: Int] {
-            tracker.observe(reading(tick: 0, age: 0, entries)).tasksSent
+            time += 10
+            return tracker.observe(reading(tick: time, age: 0, entries)).tasksSent
         }
         func runs(_ name: String, _ runs: Int?, task: String = "t") -> RedBeatReading.Entry {
             entry(name, every: 10, lastRun: 0, runs: runs, task: task)
@@ -275,18 +331,36 @@ import Testing
         #expect(sent([runs("b", 1, task: "u")]) == ["t": 2, "u": 1])  // a is deleted
         #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])  // a is re-created, c is new
         #expect(sent([runs("a", 1), runs("c", 2)]) == ["t": 5, "u": 1])
+        #expect(sent([runs("a", 0), runs("c", 3)]) == ["t": 6, "u": 1])  // a is re-created between two looks
+    }
+
+    /// A failover to a replica that lags, a restored backup, an entry that was unreadable: old runs are not sent now.
+    @Test func runsThatAreNoNewsAreNotCounted() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let counts = [100_000, 99_990, 99_991, nil, 99_991, 99_992].enumerated().map { index, runs in
+            let entries = runs.map { [entry("a", every: 10, lastRun: 0, runs: $0)] } ?? []
+            return tracker.observe(reading(tick: Double(index * 10), age: 0, entries)).tasksSent["t"]
+        }
+        #expect(counts == [0, 0, 1, 1, 1, 2])
     }
 
     @Test func runCountsBeyondReasonEndNothing() {
         var tracker = RedBeatTracker(configuration: configuration)
-        _ = tracker.observe(reading(tick: 0, age: 0))
-        for round in 0..<2000 {
+        for round in 0..<2100 {
+            let runs = round.isMultiple(of: 2) ? 0 : 1 << 53
             let entries = [
-                entry("e\(round)", every: 10, lastRun: 0, runs: 1 << 53), entry("f", every: 10, lastRun: 0, runs: .max),
+                entry("a", every: 10, lastRun: 0, runs: runs), entry("b", every: 10, lastRun: 0, runs: .max),
             ]
             _ = tracker.observe(reading(tick: Double(round), age: 0, entries))
         }
         #expect(tracker.observe(reading(tick: 0, age: 0)).tasksSent["t"] == .max)
+    }
+
+    @Test func namesOfTasksAreBounded() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let entries = (0..<1500).map { entry("e\($0)", every: 10, lastRun: 0, task: "t\($0)") }
+        let names = tracker.observe(reading(tick: 0, age: 0, entries)).tasksSent.keys
+        #expect(names.count == 1001 && names.contains("other"))
     }
 
     /// The name is in the definition, and two keys may hold the same one.

@@ -114,6 +114,12 @@ import Testing
         var ring = TaskRing(configuration: configuration)
         ring.observe([], inProgress: [], at: Self.now)
         #expect(ring.start(at: Self.now + 1800) == Self.now - 120)
+        ring.observe([row("a", age: -60)], inProgress: [], at: Self.now + 1800)
+        // Records that waited for the database come after it is back.
+        #expect(ring.start(at: Self.now + 1810) == Self.now - 120)
+        ring.observe([row("a", age: -60, count: 3)], inProgress: [], at: Self.now + 1810)
+        #expect(aggregate(ring, "a")?.results["SUCCESS"] == 3)
+        #expect(ring.start(at: Self.now + 1930) == Self.now + 1690)
         #expect(ring.start(at: Self.now + 100_000) == Self.now + 100_000 - 6 * 3600)
     }
 

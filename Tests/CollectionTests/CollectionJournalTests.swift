@@ -44,7 +44,8 @@ import Testing
             lines.all == [
                 "warning problem in the data entry x", "warning advice make an index",
                 "warning collection failed timeout",
-                "warning collection failed connect", "info collecting again ", "warning collection failed timeout",
+                "warning collection failed connect", "info collection works again ",
+                "warning collection failed timeout",
             ]
         )
     }

@@ -30,7 +30,7 @@ SECRET = "s3cr3tMARK"
 NOWHERE = "127.0.0.1:1"
 # What each collector reads, and one of the families that it brings.
 FAMILIES = {
-    "beat": "celery_beat_up",
+    "redbeat": "celery_beat_up",
     "queues": "celery_unacked_messages",
     "tasks": "celery_task_results_total",
 }
@@ -409,7 +409,7 @@ def test_served_pages_and_logs_hold_no_secret(
         DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:{shared_postgres.port}/postgres",
     )
 
-    assert set(errors(one)) == set(FAMILIES)
+    assert set(errors(one)) == {*FAMILIES, "django"}
     assert SECRET not in one.text()
     assert SECRET not in one.log.read_text()
 
@@ -480,7 +480,7 @@ def test_flag_before_own_variable_before_alias(
     told = errors(exporter(*flags, **environment))
 
     assert f"redis://{NOWHERE}{queues}:" in told["queues"]
-    assert f"redis://{NOWHERE}{beat}:" in told["beat"]
+    assert f"redis://{NOWHERE}{beat}:" in told["redbeat"]
     if tasks is None:
         assert "tasks" not in told
     else:
@@ -513,7 +513,7 @@ def test_redis_alone(exporter: Callable[..., Exporter], redis_url: str) -> None:
     metrics = exporter(CELERY_BROKER_URL=redis_url).metrics()
 
     assert source_up(metrics) == {"broker": 1, "redbeat": 1}
-    assert collected(metrics) == {"beat", "queues"}
+    assert collected(metrics) == {"redbeat", "queues"}
     assert not [name for name in families(metrics) if name.startswith("celery_task_")]
 
 
@@ -657,7 +657,7 @@ def test_forms_of_redis_urls(
     metrics = one.metrics()
     assert source_up(metrics) == {"broker": 1, "redbeat": 1}, one.log_tail()
     assert metrics["celery_queue_length", frozenset({("queue_name", QUEUE)})] == 2
-    assert collected(metrics) == {"beat", "queues"}
+    assert collected(metrics) == {"redbeat", "queues"}
 
 
 def test_few_rights_are_enough_and_none_is_too_many(
@@ -683,8 +683,8 @@ def test_few_rights_are_enough_and_none_is_too_many(
         )
         for one in exporters.values():
             metrics = one.metrics()
-            assert problems(metrics, "beat") == problems(metrics, "queues") == {}
-            assert collected(metrics) == {"beat", "queues"}
+            assert problems(metrics, "redbeat") == problems(metrics, "queues") == {}
+            assert collected(metrics) == {"redbeat", "queues"}
             entries = metrics["celery_beat_schedule_entries", frozenset({("scheduler", "redbeat")})]
             assert entries == 1
         assert client.execute_command("ACL", "LOG") == []
@@ -709,8 +709,8 @@ def test_a_wrong_redis_password_is_told_until_it_is_right(
 
         metrics = one.metrics()
         assert source_up(metrics) == {"broker": 0, "redbeat": 0}
-        assert problems(metrics, "beat").keys() == problems(metrics, "queues").keys()
-        assert problems(metrics, "beat").keys() == {"authentication"}
+        assert problems(metrics, "redbeat").keys() == problems(metrics, "queues").keys()
+        assert problems(metrics, "redbeat").keys() == {"authentication"}
         assert collected(metrics) == set()
         client.execute_command("ACL", "SETUSER", "late", f">{SECRET}")
         wait_until(

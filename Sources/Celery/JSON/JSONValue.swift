@@ -32,11 +32,6 @@ enum JSONValue: Equatable, Sendable {
         return nil
     }
 
-    var array: [JSONValue]? {
-        if case .array(let values) = self { return values }
-        return nil
-    }
-
     var isObject: Bool {
         if case .object = self { return true }
         return false

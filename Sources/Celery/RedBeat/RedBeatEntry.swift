@@ -7,6 +7,9 @@ struct RedBeatEntry: Equatable, Sendable {
     /// A larger field is not read: the entry counts as invalid.
     static let maximumFieldBytes = 1 << 20
 
+    /// Names become labels of many series.
+    static let maximumNameLength = 200
+
     let name: String
     let task: String
     let isEnabled: Bool
@@ -30,8 +33,8 @@ struct RedBeatEntry: Equatable, Sendable {
         guard let definition = JSONParser.parse(definition), let name = definition["name"]?.string,
             let task = definition["task"]?.string, let schedule = Self.schedule(definition["schedule"])
         else { return nil }
-        self.name = name
-        self.task = task
+        self.name = String(name.prefix(Self.maximumNameLength))
+        self.task = String(task.prefix(Self.maximumNameLength))
         self.schedule = schedule
         isEnabled = definition["enabled"]?.boolean ?? true
         queue = definition["options"]?["queue"]?.string

@@ -24,7 +24,7 @@ package final class RedBeatReader {
     private static let rotationSize = 100
     /// Two looks at the end of one lock differ by no more than this, in seconds.
     private static let endTolerance = 0.05
-    /// Bytes of entries asked for in one round trip.
+    /// Bytes of entries that one collection asks for.
     private static let batchBytes = 16 << 20
 
     package init(client: RedisClient, configuration: RedBeatConfiguration) {
@@ -103,10 +103,11 @@ package final class RedBeatReader {
             }
         }
         let end = reading.lock.map { time + ($0.timeToLive ?? 0) } ?? -.infinity
-        if reading.lock != nil, let lockEnd, end > lockEnd + Self.endTolerance {
+        if reading.lock != nil, let lockEnd, abs(end - lockEnd) > Self.endTolerance {
             let owner = try client.pipeline([RedisCommand("GETRANGE", lock, 0, 63)])[0]
             guard let token = owner.text else { throw server("GETRANGE \(lock): \(owner.error ?? "no text")") }
-            reading.lock?.token = token
+            // Empty where the lock was released between the two questions.
+            reading.lock?.token = token.isEmpty ? nil : token
         }
         lockEnd = end
         reading.entryCount = Int(try integer(replies[4], of: "ZCARD \(keys.schedule)"))
@@ -196,10 +197,8 @@ package final class RedBeatReader {
             }
             batch.append(member)
             batchBytes += Int(length + meta)
-            if batchBytes > Self.batchBytes {
-                try read(batch, &anomalies)
-                (batch, batchBytes) = ([], 0)
-            }
+            // The rest is read at the next collection.
+            if batchBytes > Self.batchBytes { break }
         }
         try read(batch, &anomalies)
     }
@@ -210,7 +209,13 @@ package final class RedBeatReader {
         for (member, reply) in zip(batch, replies) {
             let fields = reply.array ?? []
             let entry = fields.first?.bytes.flatMap { RedBeatEntry(definition: $0, meta: fields.last?.bytes) }
-            note(entry, for: member, .malformed, "cannot be decoded, so beat cannot run it", &anomalies)
+            note(
+                entry,
+                for: member,
+                .malformed,
+                "cannot be decoded, or names a time zone that this system lacks",
+                &anomalies
+            )
         }
     }
 

@@ -50,7 +50,8 @@ struct RedBeatTracker {
         counter.observe(
             reading.entries.compactMap { entry in
                 entry.content.map { (entry.key, $0.task, $0.totalRunCount ?? 0) }
-            }
+            },
+            at: reading.time
         )
         let entries = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map { entryState($0, due: due, at: reading.time) }
@@ -60,9 +61,11 @@ struct RedBeatTracker {
         lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
 
         let isInTime = tick.map { reading.time <= $0.wake + configuration.grace } ?? false
+        // Neither lock nor idle times, and no run to go by.
+        let isUnknown = !usesLock && reading.scheduleIdle == nil && reading.entryCount > 0 && tick == nil
         return BeatState(
             time: reading.time,
-            isUp: isInTime && (!usesLock || reading.lock?.timeToLive != nil),
+            isUp: isUnknown ? nil : isInTime && (!usesLock || reading.lock?.timeToLive != nil),
             heartbeat: tick?.time,
             deadline: tick?.wake,
             lock: usesLock
@@ -111,19 +114,23 @@ struct RedBeatTracker {
     private func idleHeartbeat(_ reading: RedBeatReading) -> Double? {
         guard let idle = reading.scheduleIdle else { return nil }
         if reading.isIdleUnreliable { return reading.time }
-        // Idle times count whole seconds of Redis's clock: take the end of the second of the touch.
-        return min(reading.time, reading.time.rounded(.down) - idle + 1)
+        // Idle times count whole seconds of Redis's clock: take the end of the second of the touch. After the data were
+        // saved they reach back behind what was granted meanwhile.
+        return max(tick?.time ?? 0, min(reading.time, reading.time.rounded(.down) - idle + 1))
     }
 
     private mutating func noteTick(at heartbeat: Double, reading: RedBeatReading, dues: [Due], interval: Double) {
-        // What is stored after a tick does not change for how long beat sleeps.
-        if let tick, !tick.isProvisional, Self.sameTick.contains(heartbeat - tick.time) { return }
+        // What is stored after a tick does not change for how long beat sleeps. Past the wake nothing is certain.
+        if let tick, !tick.isProvisional, Self.sameTick.contains(heartbeat - tick.time), reading.time <= tick.wake {
+            return
+        }
+        let beatStart = reading.lock == nil ? nil : token.flatMap { LockToken.startTime($0) }
         let candidates = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map {
                 RedBeatWake.Candidate(
                     score: entry.score,
                     isEnabled: $0.isEnabled,
-                    due: due.time,
+                    due: Self.isCertain(due, of: $0, beatStart: beatStart) ? due.time : nil,
                     lastRun: $0.lastRunAt,
                     hasRun: $0.totalRunCount != nil
                 )
@@ -142,6 +149,14 @@ struct RedBeatTracker {
         )
     }
 
+    /// A score tells when an entry is due only if this beat's own run has written it: beat's start writes scores that are
+    /// too early.
+    private static func isCertain(_ due: Due, of entry: RedBeatEntry, beatStart: Double?) -> Bool {
+        guard !due.isComputed else { return true }
+        guard let beatStart, let lastRun = entry.lastRunAt, entry.totalRunCount != nil else { return false }
+        return lastRun >= beatStart
+    }
+
     /// Without a lock and without idle times (an LFU eviction policy): runs are the only sign of life, and beat must
     /// show the next one when an entry is due.
     private mutating func noteRuns(_ reading: RedBeatReading, dues: [Due]) {
@@ -150,7 +165,7 @@ struct RedBeatTracker {
         let enabled = zip(reading.entries, dues).compactMap { entry, due in
             entry.content?.isEnabled == true ? due.time : nil
         }
-        tick = Tick(time: heartbeat, wake: enabled.min() ?? .infinity, isProvisional: false)
+        tick = enabled.min().map { Tick(time: heartbeat, wake: $0, isProvisional: false) }
     }
 
     // MARK: Entries

@@ -8,8 +8,12 @@ package final class TaskReader {
     private var table: TaskInfoTable?
     private var collectionsUntilNextLook = 0
 
-    /// What gives the table the index that makes collections cheap.
-    package static let indexStatement = TaskInfoTable.indexStatement
+    /// Advice on the table that makes collections cheap; nil where nothing is missing, or nothing is known.
+    package var advice: String? {
+        guard let table, !table.isIndexed else { return nil }
+        return "\(TaskInfoTable.name) has no index on completed_time, so each collection reads the whole table; run: "
+            + TaskInfoTable.indexStatement
+    }
 
     /// Collections between two looks at the table's columns and indexes.
     private static let collectionsBetweenLooks = 30
@@ -61,6 +65,14 @@ package final class TaskReader {
                 Anomaly(
                     .overLimit,
                     "\(TaskInfoTable.name): more than \(TaskInfoTable.maximumGroups) groups; counts are too low"
+                )
+            )
+        }
+        if unfinished.reduce(0, { $0 + ($1.integer(2) ?? 0) }) >= TaskInfoTable.maximumGroups {
+            anomalies.append(
+                Anomaly(
+                    .overLimit,
+                    "\(TaskInfoTable.name): over \(TaskInfoTable.maximumGroups) tasks in progress; the rest is not counted"
                 )
             )
         }

@@ -73,6 +73,8 @@ struct TaskRing {
     private var buckets: [Int64: [Key: Cell]] = [:]
     private var totals: [String: Totals] = [:]
     private var lastObservation: Int64?
+    /// After an outage of the source: from where to read until when, since records that waited for it come later still.
+    private var catchingUp: (from: Int64, until: Int64)?
     private(set) var foldedNames = 0
 
     init(configuration: TaskConfiguration) {
@@ -82,8 +84,9 @@ struct TaskRing {
     /// From which completion time (Unix seconds) to read at `now`: all windows at first, the open buckets afterwards.
     func start(at now: Int64) -> Int64 {
         let longest = configuration.windows.map(\.seconds).max() ?? 0
-        let start = lastObservation.map { max($0 - Self.lateness, now - Self.maximumBackfill) } ?? (now - longest)
-        return start / Self.bucketSeconds * Self.bucketSeconds
+        var start = lastObservation.map { $0 - Self.lateness } ?? (now - longest)
+        if let catchingUp, now <= catchingUp.until { start = min(start, catchingUp.from) }
+        return max(start, now - Self.maximumBackfill) / Self.bucketSeconds * Self.bucketSeconds
     }
 
     /// Takes in all groups from `start(at: now)` on, and the tasks in progress.
@@ -116,9 +119,13 @@ struct TaskRing {
         }
         for group in inProgress { totals[name(group.task)]?.inProgress[group.status, default: 0] += group.count }
 
+        if let before = lastObservation, now - before > Self.lateness / 2 {
+            catchingUp = (before - Self.lateness, now + Self.lateness)
+        }
         lastObservation = now
         let longest = configuration.windows.map(\.seconds).max() ?? 0
-        let oldest = (now - max(longest, Self.lateness)) / Self.bucketSeconds - 1
+        // Cells that may be read again must be remembered, or they would count twice.
+        let oldest = min(now - longest, start(at: now)) / Self.bucketSeconds - 1
         buckets = buckets.filter { $0.key >= oldest }
     }
 
