@@ -105,7 +105,7 @@ def lowest_success(metrics: Metrics) -> str:
 
 
 def beat_is_up(metrics: Metrics) -> bool:
-    """Whether `celery_beat_up` says so, for want of which the answer is no."""
+    """Whether `celery_beat_up` says so; no if it is missing."""
     return any(name == "celery_beat_up" and value == 1 for (name, _), value in metrics.items())
 
 

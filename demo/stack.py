@@ -348,7 +348,7 @@ class Webhook:
 class Stack:
     """All parts, wired: `with Stack(folder) as stack:` starts them, and stops them at its end.
 
-    A REDIS_URL or DATABASE_URL in the environment is used instead of a private server, and what is
+    A DEMO_REDIS_URL or DEMO_DATABASE_URL in the environment is used, and what is
     written there stays there.
     """
 
@@ -368,11 +368,11 @@ class Stack:
         self._on_start = on_start
         self._started = contextlib.ExitStack()
         self.redis = self.postgres = None
-        self.redis_url = os.environ.get("REDIS_URL")
+        self.redis_url = os.environ.get("DEMO_REDIS_URL")
         if self.redis_url is None:
             self.redis = RedisServer(folder)
             self.redis_url = self.redis.url
-        self.database_url = os.environ.get("DATABASE_URL")
+        self.database_url = os.environ.get("DEMO_DATABASE_URL")
         if self.database_url is None:
             self.postgres = PostgresServer(folder)
             self.database_url = self.postgres.url

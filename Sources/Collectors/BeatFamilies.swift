@@ -183,5 +183,6 @@ extension Collected {
             BeatFamilies.families(of: $0, scheduler: scheduler, maximumEntrySeries: maximumEntrySeries)
         }
         self.init(families ?? [], problems: reading.anomalies.map { CollectionProblem($0) })
+        if maximumEntrySeries > 0 { droppedSeries = max(0, (reading.state?.entries.count ?? 0) - maximumEntrySeries) }
     }
 }

@@ -123,9 +123,9 @@ extension Configuration {
         }
         target.queues.discovers =
             try settings.choice(
-                flags.queuesDiscover.map { $0 ? "true" : "false" },
+                flags.queuesDiscover.map { $0 ? "yes" : "no" },
                 "queues.discover",
-                ["true": true, "false": false]
+                ["yes": true, "no": false, "true": true, "false": false]
             ) ?? true
         if let separator = settings.find(flags.queuesSeparator, "queues.separator") {
             target.queues.keys.separator = separator.value

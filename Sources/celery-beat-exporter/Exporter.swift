@@ -65,7 +65,7 @@ struct Exporter {
         ]
         if let address = target.redBeatAddress {
             collectors.append(
-                CollectorDefinition(name: "beat", source: "redbeat") {
+                CollectorDefinition(name: "redbeat", source: "redbeat") {
                     RedBeatCollector(
                         reader: RedBeatReader(
                             client: RedisClient(address: address, limits: redisLimits),
@@ -99,6 +99,21 @@ struct Exporter {
                             configuration: target.tasks
                         ),
                         configuration: target.tasks
+                    )
+                }
+            )
+        }
+        if let address = target.database {
+            collectors.append(
+                CollectorDefinition(name: "django", source: "database") {
+                    DatabaseSchedulerCollector(
+                        reader: DatabaseSchedulerReader(
+                            client: PostgresClient(address: address, timeout: databaseTimeout),
+                            maxLoopInterval: target.redBeat.maxLoopInterval,
+                            grace: target.redBeat.grace
+                        ),
+                        scheduledQueues: scheduledQueues,
+                        maximumEntrySeries: maximumEntrySeries
                     )
                 }
             )

@@ -7,7 +7,7 @@ struct Flags: ParsableCommand {
         abstract: "Tells Prometheus whether Celery beat lives, how long queues are and how tasks fare.",
         discussion: """
             Every flag has an environment variable: CELERY_BEAT_EXPORTER_ and the flag in capitals, with underscores for \
-            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL). A flag goes before the environment.
+            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL). A flag wins over the environment.
             Durations are written as Prometheus writes them: 500ms, 10s, 5m, 1h30m.
             """,
         version: Version.current
@@ -52,7 +52,8 @@ struct Flags: ParsableCommand {
 
     @Option(
         name: .customLong("beat.max-loop-interval"),
-        help: "beat_max_loop_interval. (default: 5m, or a fifth of the lock's timeout if that is longer)"
+        help:
+            "beat_max_loop_interval. (default: 5m, or a fifth of RedBeat's lock timeout if that is longer; 5s for django)"
     )
     var beatMaxLoopInterval: String?
 
@@ -69,12 +70,12 @@ struct Flags: ParsableCommand {
         name: .customLong("database.url"),
         help: """
             The PostgreSQL with the task tables: postgresql://user:password@host/database. Also DATABASE_URL, \
-            CELERY_RESULT_BACKEND.
+            CELERY_RESULT_BACKEND if it is db+postgresql://.
             """
     )
     var databaseURL: String?
 
-    @Option(name: .customLong("queues"), help: "Queues that are always reported, with commas between; repeatable.")
+    @Option(name: .customLong("queues"), help: "Queues that are always reported, comma-separated; repeatable.")
     var queues: [String] = []
 
     @Flag(

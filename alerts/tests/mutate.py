@@ -221,7 +221,7 @@ def operand_removals(tokens: list[Token], start: int, end: int) -> Iterator[tupl
 def mutants_of(rules: dict, only: str | None) -> Iterator[Mutant]:
     for group, rule in positions(rules):
         original = rules["groups"][group]["rules"][rule]
-        alert = original["alert"]
+        alert = original.get("alert") or original["record"]
         if only not in (None, alert):
             continue
         for change, expression in expression_changes(original["expr"]):

@@ -1,0 +1,121 @@
+internal import Postgres
+
+/// One periodic task of django-celery-beat, joined with its schedule.
+/// Source: django_celery_beat/models.py, and `ModelEntry` in django_celery_beat/schedulers.py.
+struct DatabaseEntry: Equatable, Sendable {
+    let name: String
+    let task: String
+    let isEnabled: Bool
+    let queue: String?
+    /// When it last ran, as far as beat has written it: up to three minutes late. Unix seconds.
+    let lastRun: Double?
+    let runs: Int
+    /// When it was last changed: what beat counts from before the first run.
+    let changed: Double?
+    /// When it may first run.
+    let start: Double?
+    /// When it ends: beat switches it off then.
+    let expires: Double?
+    let isOneOff: Bool
+    let timing: Timing
+
+    enum Timing: Equatable, Sendable {
+        case interval(seconds: Double)
+        case crontab(Crontab, TimeZone)
+        /// Once, at this time.
+        case clocked(Double)
+        /// Solar events, whose time only beat computes.
+        case opaque
+        /// No schedule, or one that cannot be read.
+        case invalid
+    }
+
+    /// The columns that `init` reads, in its order.
+    static let query = """
+        SELECT p.name, p.task, p.enabled, p.queue, extract(epoch FROM p.last_run_at), p.total_run_count,
+            extract(epoch FROM p.date_changed), extract(epoch FROM p.start_time), extract(epoch FROM p.expires), p.one_off,
+            i.every, i.period, c.minute, c.hour, c.day_of_week, c.day_of_month, c.month_of_year, c.timezone,
+            extract(epoch FROM k.clocked_time), p.solar_id IS NOT NULL
+        FROM django_celery_beat_periodictask p
+        LEFT JOIN django_celery_beat_intervalschedule i ON i.id = p.interval_id
+        LEFT JOIN django_celery_beat_crontabschedule c ON c.id = p.crontab_id
+        LEFT JOIN django_celery_beat_clockedschedule k ON k.id = p.clocked_id
+        ORDER BY p.name
+        """
+
+    init?(_ row: PostgresRow) {
+        guard let name = row.text(0), let task = row.text(1) else { return nil }
+        self.name = name
+        self.task = task
+        isEnabled = row.boolean(2) ?? false
+        queue = row.text(3)
+        lastRun = row.number(4)
+        runs = max(0, row.integer(5).map { Int($0) } ?? 0)
+        changed = row.number(6)
+        start = row.number(7)
+        expires = row.number(8)
+        isOneOff = row.boolean(9) ?? false
+        timing = Self.timing(row)
+    }
+
+    private static func timing(_ row: PostgresRow) -> Timing {
+        if let every = row.number(10), let period = row.text(11) {
+            let units = ["days": 86_400.0, "hours": 3600, "minutes": 60, "seconds": 1, "microseconds": 1e-6]
+            guard let unit = units[period], every > 0 else { return .invalid }
+            return .interval(seconds: every * unit)
+        }
+        if let minute = row.text(12) {
+            guard
+                let crontab = Crontab(
+                    minute: minute,
+                    hour: row.text(13) ?? "*",
+                    dayOfWeek: row.text(14) ?? "*",
+                    dayOfMonth: row.text(15) ?? "*",
+                    monthOfYear: row.text(16) ?? "*"
+                ),
+                let zone = TimeZoneCache.zone(.identifier(row.text(17) ?? "UTC"))
+            else { return .invalid }
+            return .crontab(crontab, zone)
+        }
+        if let time = row.number(18) { return .clocked(time) }
+        return row.boolean(19) == true ? .opaque : .invalid
+    }
+
+    /// When a run after `moment` is due by the schedule alone; nil when that is unknown or never.
+    private func due(after moment: Double) -> Double? {
+        switch timing {
+        case .interval(let seconds): moment + seconds
+        case .crontab(let crontab, let zone): crontab.due(after: moment, in: zone)
+        case .clocked(let time): time
+        case .opaque, .invalid: nil
+        }
+    }
+
+    /// When it is next truly due; nil when never again, and where that cannot be computed.
+    func due(at now: Double) -> Double? {
+        if let expires, now >= expires { return nil }
+        if isOneOff, runs > 0 { return nil }
+        let due: Double?
+        if let lastRun {
+            due = self.due(after: lastRun)
+        } else if let start {
+            // Beat pretends that it ran 30 years before, so that it is due at its start.
+            due = start
+        } else {
+            due = changed.flatMap { self.due(after: $0) }
+        }
+        guard let due else { return nil }
+        let later = max(due, start ?? due)
+        return expires.map { later < $0 ? later : nil } ?? later
+    }
+
+    /// The same, for a beat that lives: a run that is not yet written is taken to have happened.
+    func nextDue(at now: Double, notWrittenFor staleness: Double) -> Double? {
+        guard let due = due(at: now), due < now, now - due <= staleness else { return due(at: now) }
+        switch timing {
+        case .interval(let seconds): return due + ((now - due) / seconds).rounded(.up) * seconds
+        case .crontab(let crontab, let zone): return crontab.due(after: now, in: zone)
+        case .clocked, .opaque, .invalid: return due
+        }
+    }
+}

@@ -1,0 +1,84 @@
+package import Postgres
+
+/// Reads how django-celery-beat's DatabaseScheduler is, from PostgreSQL.
+///
+/// It never reads `django_celery_beat_periodictasks`: the scans of that table are beat's heartbeat.
+package final class DatabaseSchedulerReader {
+    private let client: PostgresClient
+    private var tracker: DatabaseSchedulerTracker
+
+    /// Entries beyond this number are counted, not read.
+    private static let maximumEntries = 20_000
+
+    /// - Parameters:
+    ///   - maxLoopInterval: seconds of `beat_max_loop_interval`; 5 where nil.
+    ///   - grace: seconds a beat may be late before it counts as dead.
+    package init(client: PostgresClient, maxLoopInterval: Double?, grace: Double) {
+        self.client = client
+        tracker = DatabaseSchedulerTracker(maxLoopInterval: maxLoopInterval, grace: grace)
+    }
+
+    /// How beat is now; nil while django-celery-beat's tables do not exist.
+    package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
+        try client.readOnly { transaction throws(PostgresError) in
+            let signs = try transaction.query(Self.signsOfLife)
+            guard let row = signs.first, let time = row.number(0), row.boolean(1) == true else { return (nil, []) }
+            var reading = DatabaseSchedulerReading(
+                time: time,
+                sessions: try transaction.query(Self.sessions).compactMap { row in
+                    guard let identifier = row.text(0), let queryStart = row.number(1) else { return nil }
+                    return DatabaseSchedulerReading.Session(
+                        identifier: identifier,
+                        queryStart: queryStart,
+                        isTick: row.boolean(2) == true
+                    )
+                },
+                canSeeSessions: row.integer(3) == 0,
+                scans: row.integer(2)
+            )
+            let rows = try transaction.query(DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)")
+            reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
+            reading.entryCount = rows.count
+            var anomalies: [Anomaly] = []
+            if rows.count > Self.maximumEntries {
+                anomalies.append(
+                    Anomaly(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
+                )
+            }
+            for entry in reading.entries where entry.timing == .invalid {
+                anomalies.append(
+                    Anomaly(
+                        .malformed,
+                        "periodic task \(entry.name) has no schedule that beat can load; mend or delete it"
+                    )
+                )
+            }
+            return (tracker.observe(reading), anomalies)
+        }
+    }
+
+    /// The clock; whether the tables exist; scans of the table that every tick reads; sessions that may not be looked into.
+    private static let signsOfLife = """
+        SELECT extract(epoch FROM clock_timestamp()),
+            to_regclass('django_celery_beat_periodictasks') IS NOT NULL
+                AND to_regclass('django_celery_beat_periodictask') IS NOT NULL,
+            (
+                SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_catalog.pg_stat_user_tables
+                WHERE relid = to_regclass('django_celery_beat_periodictasks')
+            ),
+            (
+                SELECT count(*) FROM pg_catalog.pg_stat_activity
+                WHERE datname = current_database() AND query = '<insufficient privilege>'
+            )
+        """
+
+    /// Sessions, their last queries, and whether these are those of a tick. Source: django_celery_beat/schedulers.py, `schedule_changed`.
+    private static let sessions = """
+        SELECT pid || ' ' || backend_start,
+            extract(epoch FROM query_start),
+            query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%'
+        FROM pg_catalog.pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend'
+        LIMIT 10000
+        """
+}
