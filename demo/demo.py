@@ -82,12 +82,12 @@ def status_line(metrics: Metrics, now: float) -> str:
     return (
         f"{time.strftime('%H:%M:%S', time.localtime(now))}"
         f" | beat {beat}, heartbeat {shown(heartbeat and now - heartbeat)} s ago,"
-        f" deadline in {shown(deadline and deadline - now)} s,"
+        f" deadline {shown(deadline and deadline - now)} s ahead,"
         f" lock {shown(total('celery_beat_lock_ttl_seconds'))} s"
         f" | {shown(total('celery_beat_schedule_entries'))} entries,"
         f" {shown(total('celery_beat_tasks_total'))} sent"
         f" | {' '.join(queues) or 'no queues'}"
-        f" | {WINDOW} success {lowest_success(metrics)}"
+        f" | lowest {WINDOW} success {lowest_success(metrics)}"
     )
 
 
@@ -101,7 +101,7 @@ def lowest_success(metrics: Metrics) -> str:
     if not ratios:
         return "-"
     ratio, task_name = min(ratios)
-    return f">= {ratio:.0%} ({task_name})"
+    return f"{ratio:.0%} ({task_name})"
 
 
 def beat_is_up(metrics: Metrics) -> bool:

@@ -1,5 +1,4 @@
 package import Celery
-internal import Collection
 package import Exposition
 
 /// What is told of a beat, whatever its scheduler.
@@ -168,21 +167,4 @@ package enum BeatFamilies {
         help: "Runs of the entry as the scheduler counts them; starts again when the entry is re-created.",
         type: .counter
     )
-}
-
-extension Collected {
-    /// One collection of a beat; without families while nothing tells that its scheduler is in use.
-    init(
-        _ reading: (state: BeatState?, anomalies: [Anomaly]),
-        scheduler: String,
-        scheduledQueues: SharedQueueNames,
-        maximumEntrySeries: Int
-    ) {
-        if let state = reading.state { scheduledQueues.set(state.queues, of: scheduler) }
-        let families = reading.state.map {
-            BeatFamilies.families(of: $0, scheduler: scheduler, maximumEntrySeries: maximumEntrySeries)
-        }
-        self.init(families ?? [], problems: reading.anomalies.map { CollectionProblem($0) })
-        if maximumEntrySeries > 0 { droppedSeries = max(0, (reading.state?.entries.count ?? 0) - maximumEntrySeries) }
-    }
 }

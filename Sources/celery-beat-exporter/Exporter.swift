@@ -66,8 +66,8 @@ struct Exporter {
         if let address = target.redBeatAddress {
             collectors.append(
                 CollectorDefinition(name: "redbeat", source: "redbeat") {
-                    RedBeatCollector(
-                        reader: RedBeatReader(
+                    BeatCollector(
+                        RedBeatReader(
                             client: RedisClient(address: address, limits: redisLimits),
                             configuration: target.redBeat
                         ),
@@ -106,8 +106,8 @@ struct Exporter {
         if let address = target.database {
             collectors.append(
                 CollectorDefinition(name: "django", source: "database") {
-                    DatabaseSchedulerCollector(
-                        reader: DatabaseSchedulerReader(
+                    BeatCollector(
+                        DatabaseSchedulerReader(
                             client: PostgresClient(address: address, timeout: databaseTimeout),
                             maxLoopInterval: target.redBeat.maxLoopInterval,
                             grace: target.redBeat.grace

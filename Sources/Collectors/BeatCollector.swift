@@ -1,0 +1,57 @@
+package import Celery
+package import Collection
+internal import Exposition
+internal import Postgres
+internal import Redis
+
+/// Whether a beat lives and does what it promised, whatever its scheduler.
+package struct BeatCollector: Collector {
+    private let scheduler: String
+    private let scheduledQueues: SharedQueueNames
+    private let maximumEntrySeries: Int
+    /// One reading; without a state while nothing tells that the scheduler is in use.
+    private let read: () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
+
+    /// Of a RedBeat.
+    /// - Parameters:
+    ///   - reader: what reads its keys.
+    ///   - scheduledQueues: where to put the queues that entries name.
+    ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
+    package init(_ reader: RedBeatReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
+        self.scheduler = "redbeat"
+        self.scheduledQueues = scheduledQueues
+        self.maximumEntrySeries = maximumEntrySeries
+        self.read = { () throws(CollectionError) in
+            do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
+        }
+    }
+
+    /// Of a beat with django-celery-beat's DatabaseScheduler.
+    /// - Parameters:
+    ///   - reader: what reads its tables.
+    ///   - scheduledQueues: where to put the queues that entries name.
+    ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
+    package init(_ reader: DatabaseSchedulerReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
+        self.scheduler = "django"
+        self.scheduledQueues = scheduledQueues
+        self.maximumEntrySeries = maximumEntrySeries
+        self.read = { () throws(CollectionError) in
+            do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
+        }
+    }
+
+    package func collect() throws(CollectionError) -> Collected {
+        let (state, anomalies) = try read()
+        var collected = Collected([], problems: anomalies.map { CollectionProblem($0) })
+        guard let state else { return collected }
+        scheduledQueues.set(state.queues, of: scheduler)
+        collected.families = BeatFamilies.families(
+            of: state,
+            scheduler: scheduler,
+            maximumEntrySeries: maximumEntrySeries
+        )
+        // Switched off is not left out.
+        if maximumEntrySeries > 0 { collected.droppedSeries = max(0, state.entries.count - maximumEntrySeries) }
+        return collected
+    }
+}
