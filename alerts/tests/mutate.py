@@ -54,7 +54,7 @@ TOKEN = re.compile(
     |(?P<string>"[^"]*")
     |(?P<duration>(?:\d+(?:ms|[smhd]))+)
     |(?P<number>\d+(?:\.\d+)?)
-    |(?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    |(?P<word>[A-Za-z_][A-Za-z0-9_:]*)
     |(?P<operator>=~|!~|==|!=|>=|<=|[-+*/<>=(){}\[\],:])""",
     re.VERBOSE,
 )
