@@ -18,26 +18,28 @@ package struct BeatCollector: Collector {
     ///   - scheduledQueues: where to put the queues that entries name.
     ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
     package init(_ reader: RedBeatReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.scheduler = "redbeat"
-        self.scheduledQueues = scheduledQueues
-        self.maximumEntrySeries = maximumEntrySeries
-        self.read = { () throws(CollectionError) in
+        self.init("redbeat", scheduledQueues, maximumEntrySeries) { () throws(CollectionError) in
             do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
         }
     }
 
-    /// Of a beat with django-celery-beat's DatabaseScheduler.
-    /// - Parameters:
-    ///   - reader: what reads its tables.
-    ///   - scheduledQueues: where to put the queues that entries name.
-    ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
+    /// Of a beat with django-celery-beat's DatabaseScheduler, whose tables `reader` reads; the rest as above.
     package init(_ reader: DatabaseSchedulerReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.scheduler = "django"
-        self.scheduledQueues = scheduledQueues
-        self.maximumEntrySeries = maximumEntrySeries
-        self.read = { () throws(CollectionError) in
+        self.init("django", scheduledQueues, maximumEntrySeries) { () throws(CollectionError) in
             do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
         }
+    }
+
+    private init(
+        _ scheduler: String,
+        _ scheduledQueues: SharedQueueNames,
+        _ maximumEntrySeries: Int,
+        read: @escaping () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
+    ) {
+        self.scheduler = scheduler
+        self.scheduledQueues = scheduledQueues
+        self.maximumEntrySeries = maximumEntrySeries
+        self.read = read
     }
 
     package func collect() throws(CollectionError) -> Collected {

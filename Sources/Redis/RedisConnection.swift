@@ -67,13 +67,9 @@ struct RedisConnection: ~Copyable {
         // A name in CLIENT LIST, for whoever wonders who is connected. Refused by some access lists, which is fine.
         let replies = try pipeline(commands + [RedisCommand("CLIENT", "SETNAME", "celery-beat-exporter")])
         for (index, reply) in replies.enumerated() {
+            guard let error = reply.error else { continue }
             // A server that does not know AUTH quotes its arguments.
-            guard
-                let message = reply.error.map({
-                    $0.prefix(upTo: $0.firstRange(of: ", with args")?.lowerBound ?? $0.endIndex)
-                })
-                .map({ String($0) })
-            else { continue }
+            let message = String(error[..<(error.firstRange(of: ", with args")?.lowerBound ?? error.endIndex)])
             let isSetName = index == replies.count - 1
             if isSetName, message.hasPrefix("NOPERM") || message.hasPrefix("ERR unknown") { continue }
             // A server that takes no more clients answers the first command so, whatever it is.

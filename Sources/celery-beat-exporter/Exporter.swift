@@ -102,8 +102,6 @@ struct Exporter {
                     )
                 }
             )
-        }
-        if let address = target.database {
             collectors.append(
                 CollectorDefinition(name: "django", source: "database") {
                     BeatCollector(

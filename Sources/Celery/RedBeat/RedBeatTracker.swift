@@ -75,7 +75,7 @@ struct RedBeatTracker {
                     timeout: timeout ?? configuration.lockTimeout,
                     acquisitions: acquisitions
                 ) : nil,
-            startTime: reading.lock == nil ? nil : token.flatMap { LockToken.startTime($0) },
+            startTime: startTime(reading.lock),
             instances: nil,
             maxLoopInterval: interval,
             grace: configuration.grace,
@@ -102,6 +102,11 @@ struct RedBeatTracker {
         token = owner
     }
 
+    /// When the beat that holds the lock started; nil without one, and until its token was read.
+    private func startTime(_ lock: RedBeatReading.Lock?) -> Double? {
+        lock == nil ? nil : token.flatMap { LockToken.startTime($0) }
+    }
+
     // MARK: Signs of life
 
     private func lockHeartbeat(_ reading: RedBeatReading, timeout: Double?) -> Double? {
@@ -124,7 +129,7 @@ struct RedBeatTracker {
         if let tick, !tick.isProvisional, Self.sameTick.contains(heartbeat - tick.time), reading.time <= tick.wake {
             return
         }
-        let beatStart = reading.lock == nil ? nil : token.flatMap { LockToken.startTime($0) }
+        let beatStart = startTime(reading.lock)
         let candidates = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map {
                 RedBeatWake.Candidate(
