@@ -23,6 +23,7 @@ demo: build
 
 ## Unit tests, tests against real servers and packages, alert tests, and the whole with Prometheus and Alertmanager.
 test: build
+	demo/install test
 	promtool check rules alerts/celery-beat.rules.yml
 	promtool test rules alerts/tests/*.yml
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)

@@ -6,7 +6,8 @@ import PackageDescription
 //   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis
 //           |                   |           `----> Postgres -> CLibPQ
 //           |                   `-> Collection -> Exposition
-//           `-> HTTP -> CMicroHTTPD
+//           |-> HTTP -> CMicroHTTPD
+//           `-> YAML -> CYAML
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
@@ -33,10 +34,12 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD"], swiftSettings: strict),
+        .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", swiftSettings: strict),
         .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
         .target(name: "Collection", dependencies: ["Exposition", logging], swiftSettings: strict),
@@ -48,8 +51,8 @@ let package = Package(
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Exposition", argumentParser,
-                logging,
+                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "YAML", "Exposition",
+                argumentParser, logging,
             ],
             swiftSettings: strict
         ),
@@ -57,6 +60,7 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: strict),
+        .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",
             dependencies: ["Celery"],
