@@ -7,6 +7,8 @@ package struct Anomaly: Equatable, Sendable {
         case malformed
         /// More than is read: entries, queues, names, bytes.
         case overLimit
+        /// Something beside the rest may not be done.
+        case permission
     }
 
     package let kind: Kind

@@ -11,6 +11,8 @@ package struct BeatCollector: Collector {
     private let maximumEntrySeries: Int
     /// One reading; without a state while nothing tells that the scheduler is in use.
     private let read: () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
+    /// What would make readings cheaper.
+    private let advice: () -> String?
 
     /// Of a RedBeat.
     /// - Parameters:
@@ -30,30 +32,52 @@ package struct BeatCollector: Collector {
         }
     }
 
+    /// Of a beat that shows only in the tasks of an expected schedule.
+    package init(_ reader: EvidenceReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
+        self.init("evidence", scheduledQueues, maximumEntrySeries, advice: { reader.advice }) {
+            () throws(CollectionError) in
+            do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
+        }
+    }
+
+    /// Of beats that answer pings.
+    package init(_ reader: BeatPingReader) {
+        self.init("ping", SharedQueueNames(), 0) { () throws(CollectionError) in
+            do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
+        }
+    }
+
     private init(
         _ scheduler: String,
         _ scheduledQueues: SharedQueueNames,
         _ maximumEntrySeries: Int,
+        advice: @escaping () -> String? = { nil },
         read: @escaping () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
     ) {
         self.scheduler = scheduler
         self.scheduledQueues = scheduledQueues
         self.maximumEntrySeries = maximumEntrySeries
+        self.advice = advice
         self.read = read
     }
 
     package func collect() throws(CollectionError) -> Collected {
         let (state, anomalies) = try read()
-        var collected = Collected([], problems: anomalies.map { CollectionProblem($0) })
+        var collected = Collected(
+            [],
+            problems: anomalies.map { CollectionProblem($0) },
+            advice: advice().map { [$0] } ?? []
+        )
         guard let state else { return collected }
-        scheduledQueues.set(state.queues, of: scheduler)
+        scheduledQueues.set(state.schedule?.queues ?? [], of: scheduler)
         collected.families = BeatFamilies.families(
             of: state,
             scheduler: scheduler,
             maximumEntrySeries: maximumEntrySeries
         )
         // Switched off is not left out.
-        if maximumEntrySeries > 0 { collected.droppedSeries = max(0, state.entries.count - maximumEntrySeries) }
+        let entryCount = state.schedule?.entries.count ?? 0
+        if maximumEntrySeries > 0 { collected.droppedSeries = max(0, entryCount - maximumEntrySeries) }
         return collected
     }
 }

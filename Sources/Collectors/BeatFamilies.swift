@@ -10,7 +10,9 @@ package enum BeatFamilies {
             family.with(value.map { [Sample($0, labels: [label])] } ?? [])
         }
         let lock = state.lock
+        let schedule = state.schedule
         return [
+            family(observed, state.time),
             family(up, state.isUp.map { $0 ? 1 : 0 }),
             family(heartbeat, state.heartbeat),
             family(deadline, state.deadline),
@@ -22,17 +24,18 @@ package enum BeatFamilies {
             family(instances, state.instances.map(Double.init)),
             family(maxLoopInterval, state.maxLoopInterval),
             family(grace, state.grace),
-            family(entries, Double(state.entryCount)),
-            family(disabledEntries, Double(state.disabledCount)),
-            family(invalidEntries, Double(state.invalidCount)),
-            family(nextDue, state.nextDue),
-            family(lastTaskTime, state.lastTaskTime),
+            family(clockSkew, state.clockSkew),
+            family(entries, schedule.map { Double($0.entryCount) }),
+            family(disabledEntries, schedule.map { Double($0.disabledCount) }),
+            family(invalidEntries, schedule.map { Double($0.invalidCount) }),
+            family(nextDue, schedule?.nextDue),
+            family(lastTaskTime, schedule?.lastTaskTime),
             tasksSent.with(
-                state.tasksSent.sorted { $0.key < $1.key }.map {
+                (schedule?.tasksSent ?? [:]).sorted { $0.key < $1.key }.map {
                     Sample(Double($0.value), labels: [label, Label("task_name", $0.key)])
                 }
             ),
-        ] + entryFamilies(of: state.entries.prefix(maximumEntrySeries), label: label)
+        ] + entryFamilies(of: (schedule?.entries ?? []).prefix(maximumEntrySeries), label: label)
     }
 
     private static func entryFamilies(of entries: ArraySlice<BeatEntryState>, label: Label) -> [MetricFamily] {
@@ -50,7 +53,7 @@ package enum BeatFamilies {
             family(entryLastRun) { $0.lastRun },
             family(entryNextDue) { $0.nextDue },
             family(entryEnabled) { $0.isEnabled ? 1 : 0 },
-            family(entryRuns) { Double($0.runs) },
+            family(entryRuns) { $0.runs.map(Double.init) },
         ]
     }
 
@@ -60,6 +63,11 @@ package enum BeatFamilies {
         "celery_beat_up",
         help:
             "1 while a beat demonstrably lives: not later than its deadline plus grace, and holding the lock where one is used.",
+        type: .gauge
+    )
+    private static let observed = MetricFamily(
+        "celery_beat_observed_timestamp_seconds",
+        help: "When beat was last looked at, by the clock of what tells of it.",
         type: .gauge
     )
     private static let heartbeat = MetricFamily(
@@ -110,6 +118,11 @@ package enum BeatFamilies {
     private static let grace = MetricFamily(
         "celery_beat_grace_seconds",
         help: "How late a beat may be before it counts as dead.",
+        type: .gauge
+    )
+    private static let clockSkew = MetricFamily(
+        "celery_beat_clock_skew_seconds",
+        help: "How far beat's clock is at least ahead of its Redis's, or behind (negative); 0 while they agree.",
         type: .gauge
     )
     private static let entries = MetricFamily(

@@ -47,6 +47,7 @@ extension CollectionProblem {
             case .wrongType: .wrongType
             case .malformed: .malformed
             case .overLimit: .overLimit
+            case .permission: .permission
             }
         self.init(reason, anomaly.description)
     }

@@ -37,6 +37,7 @@ package struct QueueCollector: Collector {
             ),
             unacked.with(state.unacked.map { [Sample(Double($0))] } ?? []),
             oldestUnacked.with(state.oldestUnacked.map { [Sample($0)] } ?? []),
+            visibilityTimeout.with(state.visibilityTimeout),
         ]
     }
 
@@ -60,6 +61,11 @@ package struct QueueCollector: Collector {
     private static let oldestUnacked = MetricFamily(
         "celery_oldest_unacked_timestamp_seconds",
         help: "When the oldest message that is not acknowledged was delivered.",
+        type: .gauge
+    )
+    private static let visibilityTimeout = MetricFamily(
+        "celery_unacked_visibility_timeout_seconds",
+        help: "After so many seconds a message that is not acknowledged is delivered again.",
         type: .gauge
     )
 }

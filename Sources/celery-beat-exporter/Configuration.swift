@@ -15,6 +15,25 @@ struct Configuration {
         var queues = QueueConfiguration()
         var database: PostgresAddress?
         var tasks = TaskConfiguration()
+        /// Which schedulers to look for; nil for all there are signs of.
+        var schedulers: Set<Scheduler>?
+        /// What a beat that leaves no trace but its tasks is expected to do; empty where there is none.
+        var expectedEntries: [ExpectedEntry] = []
+        /// Which nodes of Celery's remote control are beats to ask; nil for none.
+        var pingPattern: String?
+
+        /// Whether to look for a scheduler.
+        func looksFor(_ scheduler: Scheduler) -> Bool {
+            schedulers?.contains(scheduler) ?? true
+        }
+    }
+
+    /// The schedulers, by the label that their metrics carry.
+    enum Scheduler: String, CaseIterable {
+        case redbeat
+        case django
+        case evidence
+        case ping
     }
 
     enum LogFormat: String {
@@ -36,7 +55,9 @@ struct Configuration {
 
 extension Configuration {
     init(_ flags: Flags, environment: [String: String]) throws(ConfigurationError) {
-        let settings = Settings(environment: environment)
+        let path = Settings(environment: environment).find(flags.configFile, "config.file")
+        let file = try path.map { path throws(ConfigurationError) in try ConfigurationFile(path: path.value) }
+        let settings = Settings(environment: environment, file: file)
 
         collectInterval =
             try settings.duration(flags.collectInterval, "collect.interval", in: 0.1...3600) ?? .seconds(10)
@@ -55,6 +76,8 @@ extension Configuration {
         try readBeat(flags, settings)
         try readQueues(flags, settings)
         try readDatabase(flags, settings)
+        try readSchedulers(flags, settings, file)
+        try settings.refuseOtherKeys()
         guard target.redBeatAddress != nil || target.database != nil else {
             throw ConfigurationError(
                 "nothing to watch: give --broker.url redis://host:6379/0 (or CELERY_BROKER_URL), "
@@ -73,7 +96,7 @@ extension Configuration {
             }
         }
         let broker = settings.find(flags.brokerURL, "broker.url", aliases: ["CELERY_BROKER_URL", "REDIS_URL"])
-        target.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"], settings))
+        target.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"]))
         let redBeat = settings.find(flags.redBeatURL, "redbeat.url", aliases: ["REDBEAT_REDIS_URL"])
         target.redBeatAddress = try address(redBeat) ?? target.broker
         target.redBeat.isExpected = redBeat != nil
@@ -101,14 +124,64 @@ extension Configuration {
             in: 0.1...year
         )
         target.redBeat.grace = try settings.seconds(flags.beatGrace, "beat.grace", in: 0...year) ?? target.redBeat.grace
-        if try settings.choice(flags.beatScheduler, "beat.scheduler", ["auto": false, "redbeat": true]) == true {
-            guard target.redBeatAddress != nil else {
-                throw ConfigurationError("--beat.scheduler redbeat needs --redbeat.url or --broker.url")
-            }
-            target.redBeat.isExpected = true
-        }
         maximumEntrySeries =
             try settings.number(flags.beatMaxEntrySeries, "beat.max-entry-series", in: 0...20_000) ?? maximumEntrySeries
+    }
+
+    /// Which beats to look for, and how. Whatever is named must be possible, and nothing may be named twice.
+    private mutating func readSchedulers(
+        _ flags: Flags,
+        _ settings: Settings,
+        _ file: ConfigurationFile?
+    ) throws(ConfigurationError) {
+        let schedule = try file.flatMap { file throws(ConfigurationError) in try ExpectedSchedule(file) }
+        target.expectedEntries = schedule?.entries ?? []
+        if let file, let schedule, target.database == nil {
+            throw file.error(
+                line: schedule.line,
+                "schedule needs the database with the task table; give --database.url"
+            )
+        }
+        let ping = settings.find(flags.beatPing, "beat.ping")
+        target.pingPattern = ping?.value
+        if let ping, target.broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
+
+        guard let setting = settings.list(flags.beatScheduler, "beat.scheduler"), setting.value != "auto" else {
+            return
+        }
+        var named: Set<Scheduler> = []
+        for name in setting.value.split(separator: ",").map(\.trimmed) {
+            guard let scheduler = Scheduler(rawValue: name) else {
+                let names = Scheduler.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ConfigurationError(setting, "must be auto, or some of \(names)")
+            }
+            guard named.insert(scheduler).inserted else {
+                throw ConfigurationError(
+                    setting,
+                    "\(name) is named twice, and two beats cannot share the label; name it once, and give the other "
+                        + "application an exporter of its own"
+                )
+            }
+            let needs: String? =
+                switch scheduler {
+                case .redbeat: target.redBeatAddress == nil ? "--redbeat.url or --broker.url" : nil
+                case .django: target.database == nil ? "--database.url" : nil
+                case .evidence: schedule == nil ? "a list under schedule in the configuration file" : nil
+                case .ping: ping == nil ? "--beat.ping" : nil
+                }
+            if let needs { throw ConfigurationError(setting, "\(name) needs \(needs)") }
+        }
+        if let file, let schedule, !named.contains(.evidence) {
+            throw file.error(
+                line: schedule.line,
+                "schedule is given, but \(setting.origin) leaves evidence out; add it there or remove schedule"
+            )
+        }
+        if let ping, !named.contains(.ping) {
+            throw ConfigurationError(ping, "\(setting.origin) leaves ping out; add it there or remove beat.ping")
+        }
+        target.schedulers = named
+        if named.contains(.redbeat) { target.redBeat.isExpected = true }
     }
 
     private mutating func readQueues(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
@@ -120,6 +193,11 @@ extension Configuration {
             guard target.queues.names.count <= target.queues.maximumQueues else {
                 throw ConfigurationError(queues, "at most \(target.queues.maximumQueues) queues")
             }
+        }
+        let year = 31_536_000.0
+        if let timeout = try settings.seconds(flags.brokerVisibilityTimeout, "broker.visibility-timeout", in: 1...year)
+        {
+            target.queues.visibilityTimeout = timeout
         }
         target.queues.discovers =
             try settings.choice(
@@ -142,13 +220,12 @@ extension Configuration {
     }
 
     private mutating func readDatabase(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
-        var setting = settings.find(flags.databaseURL, "database.url", aliases: ["DATABASE_URL"])
-        if setting == nil, let backend = settings.environment["CELERY_RESULT_BACKEND"],
-            backend.hasPrefix("db+postgresql")
-        {
-            setting = Settings.Found(value: backend, origin: "CELERY_RESULT_BACKEND")
-        }
-        guard let setting = leavingOut(setting, unless: ["postgres", "db+postgres", "host"], settings) else { return }
+        // Another result backend says nothing of a database.
+        let backend = "CELERY_RESULT_BACKEND"
+        let hasBackend = settings.environment[backend]?.hasPrefix("db+postgresql") == true
+        let aliases = ["DATABASE_URL"] + (hasBackend ? [backend] : [])
+        let found = settings.find(flags.databaseURL, "database.url", aliases: aliases)
+        guard let setting = leavingOut(found, unless: ["postgres", "db+postgres", "host"]) else { return }
         do {
             let address = try PostgresAddress(setting.value)
             for parameter in address.ignoredParameters {
@@ -164,10 +241,9 @@ extension Configuration {
     /// left out with a warning. What was given to the exporter itself is never left out.
     private mutating func leavingOut(
         _ setting: Settings.Found?,
-        unless beginnings: [String],
-        _ settings: Settings
+        unless beginnings: [String]
     ) -> Settings.Found? {
-        guard let setting, settings.isShared(setting) else { return setting }
+        guard let setting, setting.isShared else { return setting }
         let value = setting.value.lowercased()
         if beginnings.contains(where: { value.hasPrefix($0) }) { return setting }
         warnings.append("\(setting.origin): names no server this program reads, and is left out")

@@ -63,7 +63,7 @@ struct Exporter {
         var collectors = [
             CollectorDefinition(name: "process", source: nil) { ProcessCollector(version: Version.current) }
         ]
-        if let address = target.redBeatAddress {
+        if let address = target.redBeatAddress, target.looksFor(.redbeat) {
             collectors.append(
                 CollectorDefinition(name: "redbeat", source: "redbeat") {
                     BeatCollector(
@@ -102,12 +102,30 @@ struct Exporter {
                     )
                 }
             )
+        }
+        if let address = target.database, target.looksFor(.django) {
             collectors.append(
                 CollectorDefinition(name: "django", source: "database") {
                     BeatCollector(
                         DatabaseSchedulerReader(
                             client: PostgresClient(address: address, timeout: databaseTimeout),
                             maxLoopInterval: target.redBeat.maxLoopInterval,
+                            grace: target.redBeat.grace,
+                            isExpected: target.schedulers != nil
+                        ),
+                        scheduledQueues: scheduledQueues,
+                        maximumEntrySeries: maximumEntrySeries
+                    )
+                }
+            )
+        }
+        if let address = target.database, !target.expectedEntries.isEmpty {
+            collectors.append(
+                CollectorDefinition(name: "evidence", source: "database") {
+                    BeatCollector(
+                        EvidenceReader(
+                            client: PostgresClient(address: address, timeout: databaseTimeout),
+                            schedule: target.expectedEntries,
                             grace: target.redBeat.grace
                         ),
                         scheduledQueues: scheduledQueues,
@@ -116,7 +134,31 @@ struct Exporter {
                 }
             )
         }
+        if let address = target.broker, let pattern = target.pingPattern {
+            let ping = BeatPingConfiguration(
+                pattern: pattern,
+                identity: identity(of: configuration),
+                interval: configuration.collectInterval / .seconds(1),
+                grace: target.redBeat.grace,
+                keys: target.queues.keys
+            )
+            collectors.append(
+                CollectorDefinition(name: "ping", source: "broker") {
+                    BeatCollector(
+                        BeatPingReader(client: RedisClient(address: address, limits: redisLimits), configuration: ping)
+                    )
+                }
+            )
+        }
         return collectors
+    }
+
+    /// Tells this exporter from another that asks the same beats, and stays the same when it is started again.
+    private static func identity(of configuration: Configuration) -> String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return "\(host).\(configuration.listenAddresses.first?.port ?? 0)"
     }
 
     /// Blocks the signals that end the program, so that threads started later inherit that and only `sigwait` gets them.

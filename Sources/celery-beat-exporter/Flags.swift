@@ -7,7 +7,8 @@ struct Flags: ParsableCommand {
         abstract: "Tells Prometheus whether Celery beat lives, how long queues are and how tasks fare.",
         discussion: """
             Every flag has an environment variable: CELERY_BEAT_EXPORTER_ and the flag in capitals, with underscores for \
-            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL). A flag wins over the environment.
+            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL), and a key in the configuration file. A flag wins over the \
+            environment, and that over the file.
             Durations are written as Prometheus writes them: 500ms, 10s, 5m, 1h30m.
             """,
         version: Version.current
@@ -24,6 +25,12 @@ struct Flags: ParsableCommand {
         help: "global_keyprefix of broker_transport_options. (default: none)"
     )
     var brokerKeyPrefix: String?
+
+    @Option(
+        name: .customLong("broker.visibility-timeout"),
+        help: "visibility_timeout of broker_transport_options. (default: 1h)"
+    )
+    var brokerVisibilityTimeout: String?
 
     @Option(
         name: .customLong("redbeat.url"),
@@ -45,10 +52,21 @@ struct Flags: ParsableCommand {
 
     @Option(
         name: .customLong("beat.scheduler"),
-        help:
-            "redbeat: report a missing beat even before its keys were ever seen; auto: once they were. (default: auto)"
+        help: """
+            Which beats to report, also while they are missing: redbeat, django, evidence (the file's schedule), ping; \
+            comma-separated. (default: auto, all there are signs of)
+            """
     )
-    var beatScheduler: String?
+    var beatScheduler: [String] = []
+
+    @Option(
+        name: .customLong("beat.ping"),
+        help: """
+            Ask beats of Celery 5.7 and later that have beat_enable_remote_control, by node name: 'celerybeat@*'. It \
+            writes to the broker. (default: none)
+            """
+    )
+    var beatPing: String?
 
     @Option(
         name: .customLong("beat.max-loop-interval"),
@@ -105,6 +123,12 @@ struct Flags: ParsableCommand {
 
     @Option(name: .customLong("web.telemetry-path"), help: "The path of the metrics. (default: /metrics)")
     var webTelemetryPath: String?
+
+    @Option(
+        name: .customLong("config.file"),
+        help: "A YAML file with settings, and with the schedule that a beat without a trace is expected to keep."
+    )
+    var configFile: String?
 
     @Option(name: .customLong("log.level"), help: "debug, info, warn or error. (default: info)")
     var logLevel: String?

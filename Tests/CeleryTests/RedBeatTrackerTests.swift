@@ -99,7 +99,7 @@ import Testing
         let state = tracker.observe(reading(tick: 0, age: 299, entries))
         #expect(state.isUp == true)
         #expect(relative(state.deadline) == 300)
-        let daily = try #require(state.entries.first)
+        let daily = try #require(state.schedule?.entries.first)
         #expect(daily.overdue == 0)
         #expect(relative(daily.nextDue) == 22_777.0)
     }
@@ -113,7 +113,7 @@ import Testing
         let state = tracker.observe(reading(tick: 0, age: 100, entries))
         #expect(relative(state.deadline) == 230)
         #expect(state.isUp == true)
-        #expect(state.entries.map { ($0.overdue * 1000).rounded() / 1000 } == [0, 10])
+        #expect(state.schedule?.entries.map { ($0.overdue * 1000).rounded() / 1000 } == [0, 10])
     }
 
     @Test func disabledEntriesPromiseNothing() throws {
@@ -125,9 +125,9 @@ import Testing
         let state = tracker.observe(reading(tick: 0, age: 200, entries))
         #expect(state.isUp == true)
         #expect(relative(state.deadline) == 300)
-        #expect(state.disabledCount == 2)
-        #expect(state.nextDue == nil)
-        #expect(state.entries.allSatisfy { $0.overdue == 0 })
+        #expect(state.schedule?.disabledCount == 2)
+        #expect(state.schedule?.nextDue == nil)
+        #expect(state.schedule?.entries.allSatisfy { $0.overdue == 0 } == true)
     }
 
     @Test func whatIsStoredWhileBeatSleepsDoesNotWakeIt() {
@@ -223,10 +223,10 @@ import Testing
             opaque("waits", score: 20),
         ]
         let state = tracker.observe(reading(tick: 5, age: 20, entries))
-        #expect(state.entries.map(\.name) == ["ended", "looked at", "waits"])
-        #expect(state.entries.map(\.overdue) == [0, 0, 5])
-        #expect(state.entries.map { relative($0.nextDue) } == [nil, 0, 20])
-        #expect(state.invalidCount == 1)
+        #expect(state.schedule?.entries.map(\.name) == ["ended", "looked at", "waits"])
+        #expect(state.schedule?.entries.map(\.overdue) == [0, 0, 5])
+        #expect(state.schedule?.entries.map { relative($0.nextDue) } == [nil, 0, 20])
+        #expect(state.schedule?.invalidCount == 1)
         // Their scores may be too early, so they promise nothing.
         #expect(relative(state.deadline) == 305)
     }
@@ -321,7 +321,7 @@ import Testing
         var time = 0.0
         func sent(_ entries: [RedBeatReading.Entry]) -> [String: Int] {
             time += 10
-            return tracker.observe(reading(tick: time, age: 0, entries)).tasksSent
+            return tracker.observe(reading(tick: time, age: 0, entries)).schedule?.tasksSent ?? [:]
         }
         func runs(_ name: String, _ runs: Int?, task: String = "t") -> RedBeatReading.Entry {
             entry(name, every: 10, lastRun: 0, runs: runs, task: task)
@@ -339,7 +339,7 @@ import Testing
         var tracker = RedBeatTracker(configuration: configuration)
         let counts = [100_000, 99_990, 99_991, nil, 99_991, 99_992].enumerated().map { index, runs in
             let entries = runs.map { [entry("a", every: 10, lastRun: 0, runs: $0)] } ?? []
-            return tracker.observe(reading(tick: Double(index * 10), age: 0, entries)).tasksSent["t"]
+            return tracker.observe(reading(tick: Double(index * 10), age: 0, entries)).schedule?.tasksSent["t"]
         }
         #expect(counts == [0, 0, 1, 1, 1, 2])
     }
@@ -353,13 +353,13 @@ import Testing
             ]
             _ = tracker.observe(reading(tick: Double(round), age: 0, entries))
         }
-        #expect(tracker.observe(reading(tick: 0, age: 0)).tasksSent["t"] == .max)
+        #expect(tracker.observe(reading(tick: 0, age: 0)).schedule?.tasksSent["t"] == .max)
     }
 
     @Test func namesOfTasksAreBounded() {
         var tracker = RedBeatTracker(configuration: configuration)
         let entries = (0..<1500).map { entry("e\($0)", every: 10, lastRun: 0, task: "t\($0)") }
-        let names = tracker.observe(reading(tick: 0, age: 0, entries)).tasksSent.keys
+        let names = (tracker.observe(reading(tick: 0, age: 0, entries)).schedule?.tasksSent ?? [:]).keys
         #expect(names.count == 1001 && names.contains("other"))
     }
 
@@ -374,7 +374,7 @@ import Testing
             }
         }
         _ = tracker.observe(reading(tick: 0, age: 0, twins(5, 9)))
-        #expect(tracker.observe(reading(tick: 0, age: 1, twins(5, 9))).tasksSent == ["t": 0])
-        #expect(tracker.observe(reading(tick: 0, age: 2, twins(6, 11))).tasksSent == ["t": 3])
+        #expect(tracker.observe(reading(tick: 0, age: 1, twins(5, 9))).schedule?.tasksSent == ["t": 0])
+        #expect(tracker.observe(reading(tick: 0, age: 2, twins(6, 11))).schedule?.tasksSent == ["t": 3])
     }
 }

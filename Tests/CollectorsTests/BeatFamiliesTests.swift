@@ -15,17 +15,20 @@ import Testing
         instances: 1,
         maxLoopInterval: 300,
         grace: 2,
-        entries: [
-            BeatEntryState(name: "a", task: "t", isEnabled: true, lastRun: 900, nextDue: 995, overdue: 5, runs: 7),
-            BeatEntryState(name: "b", task: "u", isEnabled: false, lastRun: nil, nextDue: nil, overdue: 0, runs: 0),
-        ],
-        entryCount: 3,
-        disabledCount: 1,
-        invalidCount: 1,
-        nextDue: 995,
-        lastTaskTime: 900,
-        tasksSent: ["u": 0, "t": 4],
-        queues: []
+        clockSkew: 0,
+        schedule: ScheduleState(
+            entries: [
+                BeatEntryState(name: "a", task: "t", isEnabled: true, lastRun: 900, nextDue: 995, overdue: 5, runs: 7),
+                BeatEntryState(name: "b", task: "u", isEnabled: false, lastRun: nil, nextDue: nil, overdue: 0, runs: 0),
+            ],
+            entryCount: 3,
+            disabledCount: 1,
+            invalidCount: 1,
+            nextDue: 995,
+            lastTaskTime: 900,
+            tasksSent: ["u": 0, "t": 4],
+            queues: []
+        )
     )
 
     private func samples(_ state: BeatState, maximumEntrySeries: Int) -> String {
@@ -37,6 +40,7 @@ import Testing
     @Test func everythingKnown() {
         #expect(
             samples(state, maximumEntrySeries: 10) == """
+                celery_beat_observed_timestamp_seconds{scheduler="redbeat"} 1000
                 celery_beat_up{scheduler="redbeat"} 1
                 celery_beat_scheduler_heartbeat{scheduler="redbeat"} 990.5
                 celery_beat_deadline_timestamp_seconds{scheduler="redbeat"} 1010
@@ -48,6 +52,7 @@ import Testing
                 celery_beat_instances{scheduler="redbeat"} 1
                 celery_beat_max_loop_interval_seconds{scheduler="redbeat"} 300
                 celery_beat_grace_seconds{scheduler="redbeat"} 2
+                celery_beat_clock_skew_seconds{scheduler="redbeat"} 0
                 celery_beat_schedule_entries{scheduler="redbeat"} 3
                 celery_beat_schedule_disabled_entries{scheduler="redbeat"} 1
                 celery_beat_schedule_invalid_entries{scheduler="redbeat"} 1
@@ -75,15 +80,11 @@ import Testing
         state.lock = LockState(isHeld: false, timeToLive: nil, timeout: nil, acquisitions: 0)
         state.startTime = nil
         state.instances = nil
-        state.entries = []
-        state.entryCount = 0
-        state.disabledCount = 0
-        state.invalidCount = 0
-        state.nextDue = nil
-        state.lastTaskTime = nil
-        state.tasksSent = [:]
+        state.clockSkew = nil
+        state.schedule = ScheduleState(entries: [], entryCount: 0, disabledCount: 0, invalidCount: 0)
         #expect(
             samples(state, maximumEntrySeries: 10) == """
+                celery_beat_observed_timestamp_seconds{scheduler="redbeat"} 1000
                 celery_beat_up{scheduler="redbeat"} 0
                 celery_beat_lock_held{scheduler="redbeat"} 0
                 celery_beat_lock_ttl_seconds{scheduler="redbeat"} 0
@@ -107,5 +108,25 @@ import Testing
         var state = state
         state.lock = nil
         #expect(!samples(state, maximumEntrySeries: 0).contains("celery_beat_lock_"))
+    }
+
+    /// A beat that answers pings: nothing is known of its schedule.
+    @Test func beatItselfAlone() {
+        var state = state
+        state.lock = nil
+        state.startTime = nil
+        state.maxLoopInterval = nil
+        state.clockSkew = nil
+        state.schedule = nil
+        #expect(
+            samples(state, maximumEntrySeries: 10) == """
+                celery_beat_observed_timestamp_seconds{scheduler="redbeat"} 1000
+                celery_beat_up{scheduler="redbeat"} 1
+                celery_beat_scheduler_heartbeat{scheduler="redbeat"} 990.5
+                celery_beat_deadline_timestamp_seconds{scheduler="redbeat"} 1010
+                celery_beat_instances{scheduler="redbeat"} 1
+                celery_beat_grace_seconds{scheduler="redbeat"} 2
+                """
+        )
     }
 }

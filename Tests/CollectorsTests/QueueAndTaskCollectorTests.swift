@@ -21,7 +21,8 @@ import Testing
                 ),
             ],
             unacked: 8,
-            oldestUnacked: 1795221940.25
+            oldestUnacked: 1795221940.25,
+            visibilityTimeout: 3600
         )
         #expect(
             samples(QueueCollector.families(of: state)) == """
@@ -31,6 +32,7 @@ import Testing
                 celery_queue_priority_length{queue_name="mail",priority="9"} 40
                 celery_unacked_messages 8
                 celery_oldest_unacked_timestamp_seconds 1795221940.25
+                celery_unacked_visibility_timeout_seconds 3600
                 """
         )
     }

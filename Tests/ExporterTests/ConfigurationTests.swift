@@ -102,4 +102,43 @@ import Testing
     func noDurations(text: String) {
         #expect(PrometheusDuration.parse(text) == nil)
     }
+
+    @Test func schedulers() throws {
+        let both = ["--broker.url", "redis://", "--database.url", "postgresql://h/d"]
+        func target(_ arguments: String...) throws -> Configuration.Target {
+            try configuration(both + arguments).target
+        }
+        #expect(try target().schedulers == nil)
+        #expect(try target("--beat.scheduler", "auto").schedulers == nil)
+        let named = try target("--beat.scheduler", "redbeat, django")
+        #expect(named.schedulers == [.redbeat, .django])
+        #expect(named.redBeat.isExpected)
+        let django = try target("--beat.scheduler", "django")
+        #expect(!django.redBeat.isExpected)
+        #expect(!django.looksFor(.redbeat))
+        #expect(try target("--beat.ping", "celerybeat@*").pingPattern == "celerybeat@*")
+    }
+
+    @Test(arguments: [
+        (["--beat.scheduler", "redbeat,redbeat"], "--beat.scheduler: redbeat is named twice"),
+        (["--beat.scheduler", "auto,redbeat"], "--beat.scheduler: must be auto, or some of"),
+        (["--beat.scheduler", "evidence"], "--beat.scheduler: evidence needs a list under schedule"),
+        (["--beat.scheduler", "ping"], "--beat.scheduler: ping needs --beat.ping"),
+        (["--beat.scheduler", "django"], "--beat.scheduler: django needs --database.url"),
+        (["--beat.scheduler", "redbeat", "--beat.ping", "b@*"], "--beat.ping: --beat.scheduler leaves ping out"),
+        (["--config.file", "/nowhere.yml"], "--config.file: cannot read /nowhere.yml: No such file or directory"),
+        (["--config.file", "/"], "--config.file: cannot read /: Is a directory"),
+    ])
+    func contradictions(arguments: [String], beginning: String) {
+        let error = #expect(throws: ConfigurationError.self) {
+            try configuration(["--broker.url", "redis://"] + arguments)
+        }
+        #expect(error?.description.hasPrefix(beginning) == true, "\(error?.description ?? "")")
+    }
+
+    @Test func pingsNeedABroker() {
+        #expect(throws: ConfigurationError.self) {
+            try configuration(["--database.url", "postgresql://h/d", "--beat.ping", "celerybeat@*"])
+        }
+    }
 }

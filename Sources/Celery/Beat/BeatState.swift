@@ -15,8 +15,18 @@ package struct BeatState: Equatable, Sendable {
     package var startTime: Double?
     /// Beats that are alive at once; nil where that cannot be told.
     package var instances: Int?
-    package var maxLoopInterval: Double
+    /// The longest a beat sleeps; nil where it does not matter.
+    package var maxLoopInterval: Double?
     package var grace: Double
+    /// By how many seconds at least beat's own clock is ahead of the source's; 0 where they agree as far as can be told, nil
+    /// where nothing tells.
+    package var clockSkew: Double?
+    /// Nil where only beat itself is seen.
+    package var schedule: ScheduleState?
+}
+
+/// What beat has promised to do, and what it has done.
+package struct ScheduleState: Equatable, Sendable {
     /// Entries that could be read, by name.
     package var entries: [BeatEntryState]
     /// All entries, also those that could not be read.
@@ -28,9 +38,9 @@ package struct BeatState: Equatable, Sendable {
     /// When beat last sent any task; nil before the first.
     package var lastTaskTime: Double?
     /// Tasks sent since the exporter started, by task name.
-    package var tasksSent: [String: Int]
+    package var tasksSent: [String: Int] = [:]
     /// Queues that entries name in their options.
-    package var queues: Set<String>
+    package var queues: Set<String> = []
 }
 
 package struct LockState: Equatable, Sendable {
@@ -53,5 +63,6 @@ package struct BeatEntryState: Equatable, Sendable {
     package var nextDue: Double?
     /// Seconds it is late; 0 when it is not, and for disabled entries.
     package var overdue: Double
-    package var runs: Int
+    /// Runs as the scheduler counts them; nil where it does not.
+    package var runs: Int?
 }

@@ -14,7 +14,13 @@ struct SentTaskCounter {
     /// - Parameters:
     ///   - entries: each with a key that is its alone; names need not be.
     ///   - time: Unix seconds.
-    mutating func observe(_ entries: some Sequence<(key: [UInt8], task: String, runs: Int)>, at time: Double) {
+    /// - Returns: the keys of entries that were known before and have run since.
+    @discardableResult
+    mutating func observe(
+        _ entries: some Sequence<(key: [UInt8], task: String, runs: Int)>,
+        at time: Double
+    ) -> Set<[UInt8]> {
+        var haveRun: Set<[UInt8]> = []
         // An entry that appears, or counts from less than before, was re-created and has run since the last look: no more
         // than once a second. One with more runs was restored from a backup or became readable; those are not news.
         let mostNewRuns = lastObservation.map { max(0, time - $0) + 1 } ?? -1
@@ -25,6 +31,7 @@ struct SentTaskCounter {
             let sent: Int
             if let before = runs[entry.key], entry.runs >= before {
                 sent = entry.runs - before
+                if sent > 0 { haveRun.insert(entry.key) }
             } else {
                 sent = Double(entry.runs) <= mostNewRuns ? entry.runs : 0
             }
@@ -34,5 +41,6 @@ struct SentTaskCounter {
             totals[name] = overflow ? .max : total
         }
         runs = present
+        return haveRun
     }
 }

@@ -5,6 +5,7 @@ package import Postgres
 /// It never reads `django_celery_beat_periodictasks`: the scans of that table are beat's heartbeat.
 package final class DatabaseSchedulerReader {
     private let client: PostgresClient
+    private let isExpected: Bool
     private var tracker: DatabaseSchedulerTracker
 
     /// Entries beyond this number are counted, not read.
@@ -13,16 +14,24 @@ package final class DatabaseSchedulerReader {
     /// - Parameters:
     ///   - maxLoopInterval: seconds of `beat_max_loop_interval`; 5 where nil.
     ///   - grace: seconds a beat may be late before it counts as dead.
-    package init(client: PostgresClient, maxLoopInterval: Double?, grace: Double) {
+    ///   - isExpected: whether the scheduler is known to be in use, so that missing tables mean a dead beat.
+    package init(client: PostgresClient, maxLoopInterval: Double?, grace: Double, isExpected: Bool) {
         self.client = client
+        self.isExpected = isExpected
         tracker = DatabaseSchedulerTracker(maxLoopInterval: maxLoopInterval, grace: grace)
     }
 
-    /// How beat is now; nil while django-celery-beat's tables do not exist.
+    /// How beat is now; nil while django-celery-beat's tables do not exist, unless they are expected.
     package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
         try client.readOnly { transaction throws(PostgresError) in
             let signs = try transaction.query(Self.signsOfLife)
-            guard let row = signs.first, let time = row.number(0), row.boolean(1) == true else { return (nil, []) }
+            guard let row = signs.first, let time = row.number(0) else { return (nil, []) }
+            guard row.boolean(1) == true else {
+                guard isExpected else { return (nil, []) }
+                let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
+                let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
+                return (tracker.observe(reading), [Anomaly(.malformed, problem)])
+            }
             var reading = DatabaseSchedulerReading(
                 time: time,
                 sessions: try transaction.query(Self.sessions).compactMap { row in

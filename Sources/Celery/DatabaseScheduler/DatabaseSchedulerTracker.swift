@@ -86,14 +86,16 @@ struct DatabaseSchedulerTracker {
             instances: canCount ? beats.values.count(where: isRecent) : nil,
             maxLoopInterval: maxLoopInterval,
             grace: grace,
-            entries: entries.sorted { $0.name < $1.name },
-            entryCount: reading.entryCount,
-            disabledCount: entries.count { !$0.isEnabled },
-            invalidCount: reading.entries.count { $0.timing == .invalid },
-            nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
-            lastTaskTime: lastTaskTime,
-            tasksSent: counter.totals,
-            queues: Set(reading.entries.compactMap(\.queue))
+            schedule: ScheduleState(
+                entries: entries.sorted { $0.name < $1.name },
+                entryCount: reading.entryCount,
+                disabledCount: entries.count { !$0.isEnabled },
+                invalidCount: reading.entries.count { $0.timing == .invalid },
+                nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
+                lastTaskTime: lastTaskTime,
+                tasksSent: counter.totals,
+                queues: Set(reading.entries.compactMap(\.queue))
+            )
         )
     }
 

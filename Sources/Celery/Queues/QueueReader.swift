@@ -9,6 +9,8 @@ package struct QueueConfiguration: Equatable, Sendable {
     package var discovers = true
     /// Queues beyond this number are not reported.
     package var maximumQueues = 1000
+    /// Seconds of `visibility_timeout`: a message that is not acknowledged for longer is delivered again.
+    package var visibilityTimeout = 3600.0
 
     package init() {}
 }
@@ -74,7 +76,8 @@ package final class QueueReader {
         let state = QueueState(
             queues: queues.sorted { $0.name < $1.name },
             unacked: unacked,
-            oldestUnacked: try oldestOrAnomaly(replies[1], of: keys.unackedIndex, &anomalies)
+            oldestUnacked: try oldestOrAnomaly(replies[1], of: keys.unackedIndex, &anomalies),
+            visibilityTimeout: configuration.visibilityTimeout
         )
         return (state, anomalies)
     }

@@ -16,7 +16,7 @@ struct RedBeatEntry: Equatable, Sendable {
     let queue: String?
     let schedule: Schedule
     /// Unix seconds. Before the first run it is when the entry was created.
-    let lastRunAt: Double?
+    var lastRunAt: Double?
     /// The zone in which `lastRunAt` was written: the application's, once beat has run the entry.
     let zone: Zone?
     /// Runs so far; nil before the first.

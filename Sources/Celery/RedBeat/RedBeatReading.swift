@@ -31,4 +31,15 @@ struct RedBeatReading: Equatable, Sendable {
         /// Nil when it cannot be decoded.
         var content: RedBeatEntry?
     }
+
+    /// The same with the times that beat wrote on another clock, so many seconds behind.
+    func withBeatTimes(setBackBy seconds: Double) -> RedBeatReading {
+        guard seconds != 0 else { return self }
+        var reading = self
+        for index in reading.entries.indices {
+            if reading.entries[index].score > 0 { reading.entries[index].score -= seconds }
+            reading.entries[index].content?.lastRunAt? -= seconds
+        }
+        return reading
+    }
 }

@@ -6,6 +6,8 @@ struct RedBeatTracker {
     private var token: String?
     private var acquisitions = 0
     private var counter = SentTaskCounter()
+    private var beatClock = BeatClock()
+    private var lastReading: Double?
     private var lastTaskTime: Double?
 
     /// The last tick that was seen and what it led beat to do next.
@@ -37,22 +39,19 @@ struct RedBeatTracker {
         let timeout = reading.lock.flatMap { lockTimeout.observe($0, at: reading.time) }
         let interval = maxLoopInterval(lockTimeout: timeout)
         noteOwner(reading.lock)
+        noteRuns(in: reading)
         let zone = applicationZone(of: reading.entries)
-        let dues = reading.entries.map { Self.due(of: $0, zone: zone) }
+        let correction = beatClock.correction
+        let dues = reading.entries.map { Self.due(of: $0, zone: zone).setBack(by: correction) }
+        let reading = reading.withBeatTimes(setBackBy: correction)
 
         let usesLock = configuration.lock != .off
         if let heartbeat = usesLock ? lockHeartbeat(reading, timeout: timeout) : idleHeartbeat(reading) {
             noteTick(at: heartbeat, reading: reading, dues: dues, interval: interval)
         } else if !usesLock, reading.scheduleIdle == nil {
-            noteRuns(reading, dues: dues)
+            takeRunsForTicks(reading, dues: dues)
         }
 
-        counter.observe(
-            reading.entries.compactMap { entry in
-                entry.content.map { (entry.key, $0.task, $0.totalRunCount ?? 0) }
-            },
-            at: reading.time
-        )
         let entries = zip(reading.entries, dues).compactMap { entry, due in
             entry.content.map { entryState($0, due: due, at: reading.time) }
         }
@@ -63,9 +62,10 @@ struct RedBeatTracker {
         let isInTime = tick.map { reading.time <= $0.wake + configuration.grace } ?? false
         // Neither lock nor idle times, and no run to go by.
         let isUnknown = !usesLock && reading.scheduleIdle == nil && reading.entryCount > 0 && tick == nil
+        let isUp = isInTime && (!usesLock || reading.lock?.timeToLive != nil)
         return BeatState(
             time: reading.time,
-            isUp: isUnknown ? nil : isInTime && (!usesLock || reading.lock?.timeToLive != nil),
+            isUp: isUnknown ? nil : isUp,
             heartbeat: tick?.time,
             deadline: tick?.wake,
             lock: usesLock
@@ -76,17 +76,21 @@ struct RedBeatTracker {
                     acquisitions: acquisitions
                 ) : nil,
             startTime: startTime(reading.lock),
-            instances: nil,
+            // The lock lets one work.
+            instances: usesLock ? (isUp ? 1 : 0) : nil,
             maxLoopInterval: interval,
             grace: configuration.grace,
-            entries: entries.sorted { $0.name < $1.name },
-            entryCount: reading.entryCount,
-            disabledCount: entries.count { !$0.isEnabled },
-            invalidCount: reading.entries.count { $0.content == nil },
-            nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
-            lastTaskTime: lastTaskTime,
-            tasksSent: counter.totals,
-            queues: Set(reading.entries.compactMap { $0.content?.queue })
+            clockSkew: beatClock.skew,
+            schedule: ScheduleState(
+                entries: entries.sorted { $0.name < $1.name },
+                entryCount: reading.entryCount,
+                disabledCount: entries.count { !$0.isEnabled },
+                invalidCount: reading.entries.count { $0.content == nil },
+                nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
+                lastTaskTime: lastTaskTime,
+                tasksSent: counter.totals,
+                queues: Set(reading.entries.compactMap { $0.content?.queue })
+            )
         )
     }
 
@@ -104,7 +108,22 @@ struct RedBeatTracker {
 
     /// When the beat that holds the lock started; nil without one, and until its token was read.
     private func startTime(_ lock: RedBeatReading.Lock?) -> Double? {
-        lock == nil ? nil : token.flatMap { LockToken.startTime($0) }
+        lock == nil ? nil : token.flatMap { LockToken.startTime($0) }.map { $0 - beatClock.correction }
+    }
+
+    /// Counts what was sent since the last reading, and compares beat's clock with Redis's.
+    private mutating func noteRuns(in reading: RedBeatReading) {
+        let haveRun = counter.observe(
+            reading.entries.compactMap { entry in
+                entry.content.map { (entry.key, $0.task, $0.totalRunCount ?? 0) }
+            },
+            at: reading.time
+        )
+        if let lastReading, !haveRun.isEmpty {
+            let runs = reading.entries.filter { haveRun.contains($0.key) }.compactMap { $0.content?.lastRunAt }
+            beatClock.observe(runs: runs, since: lastReading, until: reading.time)
+        }
+        lastReading = reading.time
     }
 
     // MARK: Signs of life
@@ -164,7 +183,7 @@ struct RedBeatTracker {
 
     /// Without a lock and without idle times (an LFU eviction policy): runs are the only sign of life, and beat must
     /// show the next one when an entry is due.
-    private mutating func noteRuns(_ reading: RedBeatReading, dues: [Due]) {
+    private mutating func takeRunsForTicks(_ reading: RedBeatReading, dues: [Due]) {
         let ran = reading.entries.compactMap(\.content).filter { $0.totalRunCount != nil }
         guard let heartbeat = ran.compactMap(\.lastRunAt).max() else { return }
         let enabled = zip(reading.entries, dues).compactMap { entry, due in
@@ -189,6 +208,10 @@ struct RedBeatTracker {
         var time: Double?
         /// A score may lie in the past although the entry is not due.
         var isComputed: Bool
+
+        func setBack(by seconds: Double) -> Due {
+            Due(time: time.map { $0 - seconds }, isComputed: isComputed)
+        }
     }
 
     private static func due(of entry: RedBeatReading.Entry, zone: TimeZone?) -> Due {

@@ -1,8 +1,11 @@
+internal import Postgres
+
 /// The table `task_info`, as the recorder and others before it write it: one row a task, updated as the task goes on.
 /// `task_time` is its start, `completed_time` its end.
 struct TaskInfoTable: Equatable {
     static let name = "task_info"
     static let indexStatement = "CREATE INDEX CONCURRENTLY task_info_completed_time ON task_info (completed_time)"
+    static let startIndexStatement = "CREATE INDEX CONCURRENTLY task_info_task_time ON task_info (task_time)"
 
     /// States of Celery in which a task has not ended. Source: celery/states.py, and PROGRESS by convention.
     static let unfinishedStates = ["PENDING", "RECEIVED", "STARTED", "PROGRESS", "RETRY"]
@@ -13,7 +16,10 @@ struct TaskInfoTable: Equatable {
 
     let hasStartTime: Bool
     let hasRetryCount: Bool
+    /// Whether an index leads with the completion time.
     let isIndexed: Bool
+    /// Whether one leads with the start.
+    let isStartIndexed: Bool
 
     /// Columns of the table in the search path, and whether an index leads with the column.
     static let description = """
@@ -41,9 +47,31 @@ struct TaskInfoTable: Equatable {
             TaskInfoTable(
                 hasStartTime: columns["task_time"] != nil,
                 hasRetryCount: columns["retry_count"] != nil,
-                isIndexed: columns["completed_time"] == true
+                isIndexed: columns["completed_time"] == true,
+                isStartIndexed: columns["task_time"] == true
             )
         )
+    }
+
+    /// The table as it is in the database; nil, and an anomaly, where it cannot be used.
+    static func find(
+        _ transaction: borrowing PostgresTransaction,
+        _ anomalies: inout [Anomaly]
+    ) throws(PostgresError) -> TaskInfoTable? {
+        let rows = try transaction.query(description)
+        let columns = rows.compactMap { row in row.text(0).map { ($0, row.boolean(1) ?? false) } }
+        switch find(in: Dictionary(columns) { first, _ in first }) {
+        case .absent:
+            let problem = "no table \(name) in the search path; set up recorder/celery_signals.py, or grant SELECT"
+            anomalies.append(Anomaly(.malformed, problem))
+            return nil
+        case .unusable(let missing):
+            let columns = missing.joined(separator: ", ")
+            anomalies.append(Anomaly(.malformed, "table \(name) has no column \(columns)"))
+            return nil
+        case .usable(let table):
+            return table
+        }
     }
 
     /// Ended tasks from a completion time ($1, Unix seconds) on, grouped by bucket, name, state and duration.
@@ -81,6 +109,26 @@ struct TaskInfoTable: Equatable {
         ) AS unfinished
         GROUP BY 1, 2
         """
+
+    /// The latest start of each of some tasks ($3, $4, ...) from one time ($1, Unix seconds) to another ($2). Of tasks
+    /// whose start is not known the end stands in.
+    func lastRunsQuery(taskCount: Int) -> String {
+        let names = (3..<3 + taskCount).map { "$\($0)" }.joined(separator: ", ")
+        func runs(_ column: String, _ condition: String = "true") -> String {
+            """
+            SELECT task_name, \(column) AS run FROM \(Self.name)
+            WHERE \(column) >= to_timestamp($1) AND \(column) <= to_timestamp($2) AND task_name IN (\(names)) AND \(condition)
+            """
+        }
+        let ended = runs("completed_time", hasStartTime ? "task_time IS NULL" : "true")
+        let all = hasStartTime ? "\(runs("task_time")) UNION ALL \(ended)" : ended
+        return "SELECT task_name, extract(epoch FROM max(run)) FROM (\(all)) AS runs GROUP BY 1"
+    }
+
+    /// When the first task that is still in the table began.
+    var oldestQuery: String {
+        "SELECT extract(epoch FROM min(\(hasStartTime ? "task_time" : "completed_time"))) FROM \(Self.name)"
+    }
 
     private static func literals(_ values: [String]) -> String {
         values.map { "'\($0)'" }.joined(separator: ", ")

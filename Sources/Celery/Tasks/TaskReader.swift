@@ -43,7 +43,7 @@ package final class TaskReader {
             return (nil, anomalies)
         }
         if collectionsUntilNextLook == 0 {
-            table = try find(transaction, &anomalies)
+            table = try TaskInfoTable.find(transaction, &anomalies)
             collectionsUntilNextLook = Self.collectionsBetweenLooks
         }
         collectionsUntilNextLook -= 1
@@ -91,30 +91,6 @@ package final class TaskReader {
             foldedNames: ring.foldedNames
         )
         return (state, anomalies)
-    }
-
-    private func find(
-        _ transaction: borrowing PostgresTransaction,
-        _ anomalies: inout [Anomaly]
-    ) throws(PostgresError) -> TaskInfoTable? {
-        let rows = try transaction.query(TaskInfoTable.description)
-        let columns = rows.compactMap { row in row.text(0).map { ($0, row.boolean(1) ?? false) } }
-        switch TaskInfoTable.find(in: Dictionary(columns) { first, _ in first }) {
-        case .absent:
-            anomalies.append(
-                Anomaly(
-                    .malformed,
-                    "no table \(TaskInfoTable.name) in the search path; set up recorder/celery_signals.py, or grant SELECT"
-                )
-            )
-            return nil
-        case .unusable(let missing):
-            let columns = missing.joined(separator: ", ")
-            anomalies.append(Anomaly(.malformed, "table \(TaskInfoTable.name) has no column \(columns)"))
-            return nil
-        case .usable(let table):
-            return table
-        }
     }
 
     private static func row(_ row: PostgresRow) -> TaskRing.Row? {

@@ -1,0 +1,146 @@
+import ArgumentParser
+import Celery
+import Testing
+
+@testable import celery_beat_exporter
+
+@Suite struct ConfigurationFileTests {
+    private func file(_ text: String) throws(ConfigurationError) -> ConfigurationFile {
+        try ConfigurationFile(path: "e.yml", contents: Array(text.utf8))
+    }
+
+    @Test func keysWholeAndInParts() throws {
+        let file = try file(
+            """
+            broker: {url: redis://h}
+            beat.grace: 3s
+            beat:
+              scheduler:
+                - redbeat
+                - django
+            """
+        )
+        #expect(
+            file.values.mapValues(\.value) == [
+                "broker.url": "redis://h", "beat.grace": "3s", "beat.scheduler": "redbeat,django",
+            ]
+        )
+        #expect(file.values["beat.scheduler"]?.origin == "e.yml:4: beat.scheduler")
+        #expect(try self.file("").values.isEmpty)
+    }
+
+    @Test(arguments: [
+        ("- a", "e.yml:1: write settings as key: value"),
+        ("a: b\na.b: [[c]]", "e.yml:2: a.b: must be a list of single values without commas"),
+        ("a: ['b,c']", "e.yml:1: a: must be a list of single values without commas"),
+        ("a:", "e.yml:1: a: has no value; give one or remove the key"),
+        ("a.b: 1\na: {b: 2}", "e.yml:2: a.b: is there already, in line 1"),
+        ("a: 1\na: 2", "e.yml:2: the key a is there already, in line 1"),
+        ("a: *b", "e.yml:1: aliases (*name) are not supported; write the value out"),
+        ("a: */5", "e.yml:1: a value that begins with * needs quotes"),
+    ])
+    func refused(text: String, message: String) {
+        #expect(throws: ConfigurationError(message)) { try file(text) }
+    }
+
+    @Test func aFlagBeforeAVariableBeforeTheFile() throws {
+        let settings = Settings(environment: ["CELERY_BEAT_EXPORTER_A": "variable"], file: try file("a: file\nb: file"))
+        #expect(settings.find("flag", "a")?.value == "flag")
+        #expect(settings.find(nil, "a")?.value == "variable")
+        #expect(settings.find(nil, "b") == Settings.Found(value: "file", origin: "e.yml:2: b"))
+        #expect(settings.find(nil, "c") == nil)
+    }
+
+    @Test func otherKeysAreRefusedWithTheNearestName() throws {
+        func refusal(_ text: String) throws -> String? {
+            let settings = Settings(environment: [:], file: try file(text))
+            for flag in ["beat.grace", "queues", "collect.interval"] { _ = settings.find(nil, flag) }
+            return #expect(throws: ConfigurationError.self) { try settings.refuseOtherKeys() }?.description
+        }
+        #expect(
+            try refusal("queues: a\nbeat.grase: 3s") == "e.yml:2: beat.grase is no setting; did you mean beat.grace?"
+        )
+        #expect(try refusal("schedules: []") == "e.yml:1: schedules is no setting; did you mean schedule?")
+        #expect(try refusal("something.else: 1") == "e.yml:1: something.else is no setting")
+    }
+}
+
+@Suite struct ExpectedScheduleTests {
+    private func entries(_ text: String) throws -> [ExpectedEntry] {
+        let file = try ConfigurationFile(path: "e.yml", contents: Array("schedule:\n\(text)".utf8))
+        return try #require(try ExpectedSchedule(file)).entries
+    }
+
+    @Test func intervalsAndCrontabs() throws {
+        let found = try entries(
+            """
+              - task: shop.import
+                interval: 1h30m
+              - {entry: nightly, task: shop.close, crontab: 30 4 1 */2 1-5, zone: Europe/Paris, tolerance: 15m}
+              - {entry: weekly, task: shop.close, crontab: '*/5 * * * 0'}
+            """
+        )
+        let nightly = try #require(
+            Crontab(minute: "30", hour: "4", dayOfWeek: "1-5", dayOfMonth: "1", monthOfYear: "*/2")
+        )
+        let weekly = try #require(Crontab(minute: "*/5", dayOfWeek: "0"))
+        let paris = try #require(TimeZone(identifier: "Europe/Paris"))
+        #expect(
+            found == [
+                ExpectedEntry(
+                    name: "shop.import",
+                    task: "shop.import",
+                    timing: .interval(seconds: 5400),
+                    tolerance: 60
+                ),
+                ExpectedEntry(name: "nightly", task: "shop.close", timing: .crontab(nightly, paris), tolerance: 900),
+                ExpectedEntry(name: "weekly", task: "shop.close", timing: .crontab(weekly, .utc), tolerance: 60),
+            ]
+        )
+    }
+
+    @Test func noneInTheFile() throws {
+        #expect(try ExpectedSchedule(ConfigurationFile(path: "e.yml", contents: [])) == nil)
+    }
+
+    @Test(arguments: [
+        ("- {interval: 5s}", "an entry needs task:, the name of the task as the task table has it"),
+        ("- {task: a}", "an entry needs interval: (as in 10s) or crontab: (as in 30 4 * * *)"),
+        ("- {task: a, interval: 5s, crontab: 0 4 * * *}", "an entry has interval: or crontab:, not both; remove one"),
+        (
+            "- {task: a, interval: 0s}",
+            "interval \"0s\" is none; write a duration such as 30s, 5m or 24h, at least 100ms and at most a year"
+        ),
+        (
+            "- {task: a, interval: 5s, tolerance: soon}",
+            "tolerance \"soon\" is none; write a duration such as 30s, 5m or 24h, at least 0ms and at most a year"
+        ),
+        ("- {task: a, interval: 5s, zone: UTC}", "zone is for crontab; an interval has none, so remove it"),
+        (
+            "- {task: a, crontab: 0 4 * * 7}",
+            "\"0 4 * * 7\" is no crontab that Celery knows; write minute, hour, day of month, month, day of week (0 is Sunday), "
+                + "as in 30 4 * * 1-5"
+        ),
+        (
+            "- {task: a, crontab: 0 4 * * 1, zone: Europe/Pari}",
+            "this system has no time zone \"Europe/Pari\"; write one such as Europe/Paris, or install tzdata"
+        ),
+        ("- {task: a, intervall: 5s}", "an entry has no key intervall; did you mean interval?"),
+        ("- {task: [a], interval: 5s}", "task must be a single value of 1 to 200 characters"),
+        ("- {task: '', interval: 5s}", "task must be a single value of 1 to 200 characters"),
+        ("- a", "write an entry as task: NAME and interval: DURATION"),
+        ("  a", "schedule must be a list of 1 to 1000 entries"),
+        ("  []", "schedule must be a list of 1 to 1000 entries"),
+    ])
+    func refused(text: String, message: String) {
+        #expect(throws: ConfigurationError("e.yml:2: \(message)")) { try entries(text) }
+    }
+
+    @Test func twoEntriesOfOneName() {
+        let message =
+            "e.yml:3: the entry a is there already, in line 2; give one of them another name with entry:"
+        #expect(throws: ConfigurationError(message)) {
+            try entries("- {task: a, interval: 5s}\n- {task: a, interval: 6s}")
+        }
+    }
+}
