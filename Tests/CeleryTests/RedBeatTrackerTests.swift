@@ -145,6 +145,14 @@ import Testing
         )
     }
 
+    /// The token tells that beat asked for the lock at 5.0545, after it had stored its own entries.
+    @Test(arguments: [(5.0, 15.0), (5.2, 305.1)])
+    func entriesThatBeatItselfStoredAtItsStartAreKnownToIt(stored: Double, deadline: Double) {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let new = entry("new", every: 10, lastRun: stored, score: stored.rounded(.down), runs: nil)
+        #expect(relative(tracker.observe(reading(tick: 5.1, age: 1, [new])).deadline) == deadline)
+    }
+
     /// Two entries that fall due almost together make two ticks; taken for one, the second's deadline would be missed.
     @Test(arguments: [0.01, 0.03, 0.1, 0.3])
     func ticksThatFollowEachOtherClosely(gap: Double) {

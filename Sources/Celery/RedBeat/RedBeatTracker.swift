@@ -156,7 +156,8 @@ struct RedBeatTracker {
                     isEnabled: $0.isEnabled,
                     due: Self.isCertain(due, of: $0, beatStart: beatStart) ? due.time : nil,
                     lastRun: $0.lastRunAt,
-                    hasRun: $0.totalRunCount != nil
+                    // Beat stores its own entries before it asks for the lock, by the same clock.
+                    isKnown: $0.totalRunCount != nil || $0.lastRunAt ?? .infinity <= beatStart ?? -.infinity
                 )
             }
         }

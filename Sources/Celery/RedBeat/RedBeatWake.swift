@@ -14,8 +14,10 @@ enum RedBeatWake {
         var isEnabled: Bool
         /// Nil when never due again, and when the time is not certain: an uncertain one could be too early.
         var due: Double?
+        /// Before the first run it is when the entry was stored.
         var lastRun: Double?
-        var hasRun: Bool
+        /// Whether beat knows it: it has run, or was there before this beat's first tick.
+        var isKnown: Bool
     }
 
     /// How far beat's clock and Redis's may be apart when runs and due times are matched with a tick, in seconds.
@@ -37,7 +39,7 @@ enum RedBeatWake {
         for candidate in candidates {
             let ranAtTick = (candidate.lastRun ?? -.infinity) >= tick - clockTolerance
             // Stored after the tick: beat, asleep, does not know it yet.
-            if ranAtTick, !candidate.hasRun { continue }
+            if ranAtTick, !candidate.isKnown { continue }
             if hasScores, candidate.score > tick, !ranAtTick {
                 if hasPeeked || candidate.score > tick + maxLoopInterval { continue }
                 // Beat looks at one entry ahead, even where that one is switched off.
