@@ -31,11 +31,11 @@ import Testing
     /// Never more than it is, and closer with every run.
     @Test func aheadAndBehind() {
         let ahead = clock(ahead: 300, phases: [2, 9, 1])
-        #expect(ahead.skew == 298)
-        #expect(ahead.correction == 298)
+        #expect(ahead.skew == 299)
+        #expect(ahead.correction == 299)
         let behind = clock(ahead: -300, phases: [2, 9, 1])
         #expect(behind.skew == -299)
-        #expect(behind.correction == -302)
+        #expect(behind.correction == -301)
     }
 
     @Test func oneStrangeRunIsNoClock() {
@@ -51,9 +51,31 @@ import Testing
 
     @Test func aClockThatWasSet() {
         var clock = clock(ahead: 300, phases: [5, 5])
-        #expect(clock.skew == 294)
+        #expect(clock.skew == 295)
         for last in [2000.0, 2010] { clock.observe(runs: [last + 5], since: last, until: last + 10) }
         #expect(clock.skew == 0)
+    }
+
+    @Test func aLockThatWasAskedForInTheFuture() {
+        var clock = BeatClock()
+        clock.observe(start: 999, at: 1000)
+        #expect(clock.skew == nil)
+        clock.observe(start: 1290, at: 1000)
+        #expect(clock.skew == 290)
+        #expect(clock.correction == 290)
+        clock.observe(runs: [1305], since: 1000, until: 1010)
+        #expect(clock.skew == 295)
+        // Asked for again later: nothing new.
+        clock.observe(start: 1310, at: 1020)
+        #expect(clock.skew == 295)
+    }
+
+    /// Later is the safe side.
+    @Test func oneRunIsEnoughToTakeThingsForLater() {
+        let behind = clock(ahead: -300, phases: [5])
+        #expect(behind.skew == 0)
+        #expect(behind.correction == -305)
+        #expect(clock(ahead: 300, phases: [5]).correction == 0)
     }
 
     @Test func readingsThatGoBackInTimeAreLeftOut() {

@@ -4,7 +4,8 @@ import Testing
 
 /// The traps, in the abstract: what each reading must lead to. The live tests meet them with a real beat.
 @Suite struct RedBeatTrackerTests {
-    private static let token = "caf1509ee54411f19e5b02fc00000001"
+    /// Of a beat that asked for the lock 100 s before the start.
+    private static let token = "8c534400e54411f19fe5b02fc0000000"
     private static let start = 1_795_221_900.0
 
     private let configuration: RedBeatConfiguration
@@ -149,8 +150,9 @@ import Testing
     @Test(arguments: [(5.0, 15.0), (5.2, 305.1)])
     func entriesThatBeatItselfStoredAtItsStartAreKnownToIt(stored: Double, deadline: Double) {
         var tracker = RedBeatTracker(configuration: configuration)
+        let token = "caf1509ee54411f19e5b02fc00000001"
         let new = entry("new", every: 10, lastRun: stored, score: stored.rounded(.down), runs: nil)
-        #expect(relative(tracker.observe(reading(tick: 5.1, age: 1, [new])).deadline) == deadline)
+        #expect(relative(tracker.observe(reading(tick: 5.1, age: 1, [new], token: token)).deadline) == deadline)
     }
 
     /// Two entries that fall due almost together make two ticks; taken for one, the second's deadline would be missed.
@@ -252,9 +254,10 @@ import Testing
                  "minute": \#(wall.minute), "second": \#(Int(wall.second))}, "total_run_count": 1}
                 """#
             relativeInterval.content = RedBeatEntry(definition: Array(content.utf8), meta: Array(meta.utf8))
-            return relative(tracker.observe(reading(tick: 10, age: 1, [relativeInterval])).deadline)
+            return relative(tracker.observe(reading(tick: 10, age: 1, [relativeInterval], token: token)).deadline)
         }
         // The token says that the beat started at 5.05.
+        let token = "caf1509ee54411f19e5b02fc00000001"
         #expect(deadline(lastRun: 0) == 310)
         #expect(deadline(lastRun: 6) == 20)
     }

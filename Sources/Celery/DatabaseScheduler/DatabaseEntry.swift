@@ -92,7 +92,10 @@ struct DatabaseEntry: Equatable, Sendable {
     }
 
     /// When it is next truly due; nil when never again, and where that cannot be computed.
-    func due(at now: Double) -> Double? {
+    ///
+    /// - Parameter beatStart: when beat is known to have lived first: before the first run of an entry, versions up to 2.7
+    ///   count from their own start, later ones from its last change. The later is taken, so that nothing is late too soon.
+    func due(at now: Double, beatStart: Double) -> Double? {
         if let expires, now >= expires { return nil }
         if isOneOff, runs > 0 { return nil }
         let due: Double?
@@ -102,7 +105,7 @@ struct DatabaseEntry: Equatable, Sendable {
             // Beat pretends that it ran 30 years before, so that it is due at its start.
             due = start
         } else {
-            due = changed.flatMap { self.due(after: $0) }
+            due = changed.flatMap { self.due(after: max($0, beatStart)) }
         }
         guard let due else { return nil }
         let later = max(due, start ?? due)
@@ -110,8 +113,9 @@ struct DatabaseEntry: Equatable, Sendable {
     }
 
     /// The same, for a beat that lives: a run that is not yet written is taken to have happened.
-    func nextDue(at now: Double, notWrittenFor staleness: Double) -> Double? {
-        guard let due = due(at: now), due < now, now - due <= staleness else { return due(at: now) }
+    func nextDue(at now: Double, beatStart: Double, notWrittenFor staleness: Double) -> Double? {
+        guard let due = due(at: now, beatStart: beatStart) else { return nil }
+        guard due < now, now - due <= staleness else { return due }
         switch timing {
         case .interval(let seconds): return due + ((now - due) / seconds).rounded(.up) * seconds
         case .crontab(let crontab, let zone): return crontab.due(after: now, in: zone)

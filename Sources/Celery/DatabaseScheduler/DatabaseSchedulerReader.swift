@@ -23,47 +23,56 @@ package final class DatabaseSchedulerReader {
 
     /// How beat is now; nil while django-celery-beat's tables do not exist, unless they are expected.
     package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
-        try client.readOnly { transaction throws(PostgresError) in
-            let signs = try transaction.query(Self.signsOfLife)
-            guard let row = signs.first, let time = row.number(0) else { return (nil, []) }
-            guard row.boolean(1) == true else {
-                guard isExpected else { return (nil, []) }
-                let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
-                let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
-                return (tracker.observe(reading), [Anomaly(.malformed, problem)])
-            }
-            var reading = DatabaseSchedulerReading(
-                time: time,
-                sessions: try transaction.query(Self.sessions).compactMap { row in
-                    guard let identifier = row.text(0), let queryStart = row.number(1) else { return nil }
-                    return DatabaseSchedulerReading.Session(
-                        identifier: identifier,
-                        queryStart: queryStart,
-                        isTick: row.boolean(2) == true
-                    )
-                },
-                canSeeSessions: row.integer(3) == 0,
-                scans: row.integer(2)
-            )
-            let rows = try transaction.query(DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)")
-            reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
-            reading.entryCount = rows.count
-            var anomalies: [Anomaly] = []
-            if rows.count > Self.maximumEntries {
-                anomalies.append(
-                    Anomaly(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
-                )
-            }
-            for entry in reading.entries where entry.timing == .invalid {
-                anomalies.append(
-                    Anomaly(
-                        .malformed,
-                        "periodic task \(entry.name) has no schedule that beat can load; mend or delete it"
-                    )
-                )
-            }
-            return (tracker.observe(reading), anomalies)
+        do {
+            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
+        } catch {
+            tracker.loseSight()
+            throw error
         }
+    }
+
+    private func read(
+        _ transaction: borrowing PostgresTransaction
+    ) throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
+        let signs = try transaction.query(Self.signsOfLife)
+        guard let row = signs.first, let time = row.number(0) else { return (nil, []) }
+        guard row.boolean(1) == true else {
+            guard isExpected else { return (nil, []) }
+            let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
+            let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
+            return (tracker.observe(reading), [Anomaly(.malformed, problem)])
+        }
+        var reading = DatabaseSchedulerReading(
+            time: time,
+            sessions: try transaction.query(Self.sessions).compactMap { row in
+                guard let identifier = row.text(0), let queryStart = row.number(1) else { return nil }
+                return DatabaseSchedulerReading.Session(
+                    identifier: identifier,
+                    queryStart: queryStart,
+                    query: row.text(2).flatMap { .init(rawValue: $0) } ?? .other
+                )
+            },
+            canSeeSessions: row.integer(3) == 0,
+            scans: row.integer(2)
+        )
+        let rows = try transaction.query(DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)")
+        reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
+        reading.entryCount = rows.count
+        var anomalies: [Anomaly] = []
+        if rows.count > Self.maximumEntries {
+            anomalies.append(
+                Anomaly(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
+            )
+        }
+        for entry in reading.entries where entry.timing == .invalid {
+            anomalies.append(
+                Anomaly(
+                    .malformed,
+                    "periodic task \(entry.name) has no schedule that beat can load; mend or delete it"
+                )
+            )
+        }
+        return (tracker.observe(reading), anomalies)
     }
 
     /// The clock; whether the tables exist; scans of the table that every tick reads; sessions that may not be looked into.
@@ -81,13 +90,19 @@ package final class DatabaseSchedulerReader {
             )
         """
 
-    /// Sessions, their last queries, and whether these are those of a tick. Source: django_celery_beat/schedulers.py, `schedule_changed`.
+    /// Sessions other than exporters', and what kind of query was their last. Source: django_celery_beat/schedulers.py, `schedule_changed`.
     private static let sessions = """
         SELECT pid || ' ' || backend_start,
             extract(epoch FROM query_start),
-            query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%'
+            CASE
+                WHEN query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%' THEN 'tick'
+                WHEN query LIKE '%"django\\_celery\\_beat\\_%' THEN 'schedule'
+                WHEN query ~ '^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)' THEN 'transaction'
+                ELSE 'other'
+            END
         FROM pg_catalog.pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend'
+            AND application_name <> current_setting('application_name')
         LIMIT 10000
         """
 }

@@ -15,24 +15,43 @@ struct DatabaseSchedulerReading: Equatable, Sendable {
         var identifier: String
         /// When it began its last query.
         var queryStart: Double
-        /// Whether that was the query that beat sends at every tick.
-        var isTick: Bool
+        var query: Query
+    }
+
+    /// What the last query of a session was.
+    enum Query: String, Sendable {
+        /// What beat sends at every tick. Others send it too, when the schedule is changed.
+        case tick
+        /// Another on django-celery-beat's tables, as beat sends them.
+        case schedule
+        /// The begin or the end of a transaction, of whatever.
+        case transaction
+        case other
     }
 }
 
 /// Concludes from readings how a DatabaseScheduler is. Pure: it holds what must be remembered.
 ///
 /// It has no lock. Its heartbeat is that every tick, at most five seconds apart, reads
-/// `django_celery_beat_periodictasks`: sessions tell when exactly, and where they cannot be seen, the table's scan counter
-/// tells that it happened. `last_run_at` says nothing: a healthy beat writes it every three minutes.
+/// `django_celery_beat_periodictasks`: sessions tell when exactly. Where they cannot be seen, are shared as behind a pooler,
+/// or have gone on to what may hide a tick, the table's scan counter tells that it happened. `last_run_at` says nothing: a healthy beat writes it every
+/// three minutes.
 struct DatabaseSchedulerTracker {
     private let maxLoopInterval: Double
     private let grace: Double
     private var heartbeat: Double?
+    private var firstHeartbeat: Double?
     private var scans: Int64?
-    /// The last query of each session that has ticked and still exists: those of beats.
+    /// When each session that has ticked, and has done nothing since that beat would not do, last did something.
     private var beats: [String: Double] = [:]
-    private var firstReading: Double?
+    /// When a tick was last seen in a session.
+    private var lastSeenTick: Double?
+    /// Whether the last session that ticked was seen to do other things: behind a pooler it does.
+    private var areSessionsShared = false
+    /// Since when there has been nothing to keep a tick from being seen.
+    private var watchedSince: Double?
+    /// Whether a sign of life was seen since then.
+    private var wasSeen = false
     private var counter = SentTaskCounter()
     private var lastTaskTime: Double?
 
@@ -40,45 +59,56 @@ struct DatabaseSchedulerTracker {
     private static let defaultMaxLoopInterval = 5.0
     /// An idle session may report its scans this much later. Source: PostgreSQL's pgstat.c, `PGSTAT_IDLE_INTERVAL`.
     private static let longestReportDelay = 10.0
-    /// A healthy beat writes last runs this late: every 180 s (celery/beat.py, `sync_every`) at its next tick.
-    static let lastRunDelay = 190.0
+    /// A beat whose ticks are not seen for so many waits runs as another role by now, or does not run at all.
+    private static let waitsBeforeUnseen = 10.0
 
     init(maxLoopInterval: Double?, grace: Double) {
         self.maxLoopInterval = maxLoopInterval ?? Self.defaultMaxLoopInterval
         self.grace = grace
     }
 
+    /// A healthy beat writes last runs this late: every 180 s (celery/beat.py, `sync_every`) at its next tick.
+    private var lastRunDelay: Double { max(190, 185 + maxLoopInterval) }
+
+    /// The source could not be read: what beat did meanwhile nobody has seen.
+    mutating func loseSight() {
+        watchedSince = nil
+        wasSeen = false
+    }
+
     mutating func observe(_ reading: DatabaseSchedulerReading) -> BeatState {
-        firstReading = firstReading ?? reading.time
-        let hasScanned = scans.map { before in reading.scans.map { $0 != before } ?? false } ?? false
-        scans = reading.scans
-        // Beat sends other queries too, and those hide its tick; they are signs of life as well.
-        let known = beats
-        beats = [:]
-        for session in reading.sessions where session.isTick || known[session.identifier] != nil {
-            beats[session.identifier] = session.queryStart
-        }
+        watchedSince = watchedSince ?? reading.time
+        noteSessions(reading.sessions)
+        let hasScanned = noteScans(reading.scans)
+        let unseenAfter = Self.waitsBeforeUnseen * (maxLoopInterval + grace)
+        let areSeen = reading.canSeeSessions || lastSeenTick.map { reading.time < $0 + unseenAfter } ?? false
         if let latest = beats.values.max() {
             heartbeat = max(heartbeat ?? 0, latest)
-        } else if hasScanned {
-            heartbeat = reading.time
+            wasSeen = true
         }
-        let wait = maxLoopInterval + (reading.canSeeSessions ? 0 : Self.longestReportDelay)
+        let mayBeHidden = reading.sessions.contains { $0.query == .schedule || $0.query == .transaction }
+        if hasScanned, !areSeen || areSessionsShared || mayBeHidden {
+            heartbeat = reading.time
+            wasSeen = true
+        }
+        firstHeartbeat = firstHeartbeat ?? heartbeat
+        let wait = maxLoopInterval + (areSeen && !areSessionsShared ? 0 : Self.longestReportDelay)
         let deadline = heartbeat.map { $0 + wait }
 
         counter.observe(reading.entries.map { (Array($0.name.utf8), $0.task, $0.runs) }, at: reading.time)
-        let entries = reading.entries.map { Self.state(of: $0, at: reading.time) }
+        let entries = reading.entries.map { state(of: $0, at: reading.time) }
         let lastRun = reading.entries.compactMap { $0.runs > 0 ? $0.lastRun : nil }.max()
         lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
 
         let latest = wait + grace
         func isRecent(_ tick: Double) -> Bool { reading.time <= tick + latest }
-        let isUndecided = heartbeat == nil && firstReading.map(isRecent) == true
+        let isUp = heartbeat.map(isRecent) ?? false
+        let isUndecided = !isUp && !wasSeen && watchedSince.map(isRecent) == true
         // A beat that only its scans betray cannot be counted.
-        let canCount = reading.canSeeSessions && (!beats.isEmpty || heartbeat.map(isRecent) != true)
+        let canCount = areSeen && (!beats.isEmpty || !isUp)
         return BeatState(
             time: reading.time,
-            isUp: isUndecided ? nil : heartbeat.map(isRecent) ?? false,
+            isUp: isUndecided ? nil : isUp,
             heartbeat: heartbeat,
             deadline: deadline,
             lock: nil,
@@ -99,14 +129,45 @@ struct DatabaseSchedulerTracker {
         )
     }
 
-    private static func state(of entry: DatabaseEntry, at now: Double) -> BeatEntryState {
-        let due = entry.due(at: now) ?? .infinity
+    private mutating func noteSessions(_ sessions: [DatabaseSchedulerReading.Session]) {
+        var now: [String: Double] = [:]
+        var haveOthersUse = false
+        for session in sessions {
+            let known = beats[session.identifier]
+            switch session.query {
+            case .tick:
+                now[session.identifier] = session.queryStart
+                lastSeenTick = max(lastSeenTick ?? 0, session.queryStart)
+            case .schedule:
+                // Beat sends other queries too, and those hide its tick; they are signs of life as well.
+                if known != nil { now[session.identifier] = session.queryStart }
+            case .transaction:
+                now[session.identifier] = known
+            case .other:
+                if known != nil { haveOthersUse = true }
+            }
+        }
+        beats = now
+        if !now.isEmpty { areSessionsShared = false } else if haveOthersUse { areSessionsShared = true }
+    }
+
+    /// Whether the table was scanned since the last look. A counter that is smaller was reset, and counts since then.
+    private mutating func noteScans(_ count: Int64?) -> Bool {
+        defer { scans = count }
+        guard let count, let before = scans else { return false }
+        return count > before || count > 0 && count < before
+    }
+
+    private func state(of entry: DatabaseEntry, at now: Double) -> BeatEntryState {
+        let start = firstHeartbeat ?? now
+        let due = entry.due(at: now, beatStart: start) ?? .infinity
         return BeatEntryState(
             name: entry.name,
             task: entry.task,
             isEnabled: entry.isEnabled,
             lastRun: entry.runs > 0 ? entry.lastRun : nil,
-            nextDue: entry.nextDue(at: now, notWrittenFor: lastRunDelay),
+            nextDue: entry.isEnabled
+                ? entry.nextDue(at: now, beatStart: start, notWrittenFor: lastRunDelay) : nil,
             // Within the delay no one can tell a late run from one that is not yet written.
             overdue: entry.isEnabled && now - due > lastRunDelay ? now - due : 0,
             runs: entry.runs

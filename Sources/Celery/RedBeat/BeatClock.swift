@@ -1,29 +1,27 @@
-/// How far beat's clock is from Redis's, judged from the runs that beat writes.
+/// How far beat's clock is from Redis's, judged from what beat writes.
 ///
 /// A run that was not there at the last reading was written since then by Redis's clock, and carries beat's. So each
-/// bounds the difference from both sides, and several bound it ever closer.
+/// bounds the difference from both sides, and several bound it ever closer. The lock's token tells when beat asked for
+/// it, which cannot have been later than now.
 struct BeatClock {
-    /// Seconds that beat's clock is ahead: at least and at most. Nil until a run was seen.
+    /// Seconds that beat's clock is ahead: at least and at most. Nil until anything was seen.
     private var bounds: ClosedRange<Double>?
     /// One strange run is nobody's clock.
     private var isConfirmed = false
 
     /// Clocks that differ by no more count as equal: a run is dated a little before it is stored.
     private static let tolerance = 1.0
-    /// Seconds that pass at most between reading Redis's clock and reading the entries.
-    private static let readingTime = 1.0
 
     /// - Parameters:
     ///   - runs: when entries ran, by beat's clock, whose run is new since the last reading.
     ///   - last: when the last reading was, by Redis's clock.
-    ///   - now: when this one is.
-    mutating func observe(runs: [Double], since last: Double, until now: Double) {
-        let length = now + Self.readingTime - last
-        guard length > 0, let latest = runs.max(), let earliest = runs.min(), latest - earliest <= length else {
+    ///   - end: when this one ended.
+    mutating func observe(runs: [Double], since last: Double, until end: Double) {
+        guard last < end, let latest = runs.max(), let earliest = runs.min(), latest - earliest <= end - last else {
             return
         }
         // All of them were written between the readings.
-        let seen = (latest - now - Self.readingTime)...(earliest - last)
+        let seen = (latest - end)...(earliest - last)
         if let known = bounds, known.overlaps(seen) {
             bounds = known.clamped(to: seen)
             isConfirmed = true
@@ -34,8 +32,18 @@ struct BeatClock {
         }
     }
 
+    /// - Parameters:
+    ///   - start: when beat asked for the lock, by its own clock.
+    ///   - now: by Redis's.
+    mutating func observe(start: Double, at now: Double) {
+        let ahead = start - now
+        guard ahead > Self.tolerance, bounds.map({ $0.upperBound < ahead || !isConfirmed }) ?? true else { return }
+        bounds = ahead...(.greatestFiniteMagnitude)
+        isConfirmed = true
+    }
+
     /// Seconds that beat's clock is ahead at least, negative when it is behind; 0 when the clocks agree as far as can be
-    /// told, nil until a run was seen.
+    /// told, nil until anything was seen.
     var skew: Double? {
         guard let bounds else { return nil }
         if bounds.lowerBound > Self.tolerance, isConfirmed { return bounds.lowerBound }
@@ -44,8 +52,10 @@ struct BeatClock {
     }
 
     /// What to take from beat's times to have them on Redis's clock: rather too little, so that nothing is due too early.
+    /// For the same reason one run is enough for a clock that is behind.
     var correction: Double {
-        guard let bounds, let skew, skew != 0 else { return 0 }
-        return bounds.lowerBound
+        guard let bounds else { return 0 }
+        let isAhead = bounds.lowerBound > Self.tolerance && isConfirmed
+        return isAhead || bounds.upperBound < -Self.tolerance ? bounds.lowerBound : 0
     }
 }

@@ -57,7 +57,9 @@ package final class RedBeatReader {
                 )
             )
         }
+        let clockRead = ContinuousClock.now
         try refresh(&members, at: reading.time, hasScores: reading.hasScores, anomalies: &anomalies)
+        reading.duration = clockRead.duration(to: .now) / .seconds(1)
         reading.entries = members.compactMap { entries[$0.key] }
         if !reading.hasScores { reading.entryCount = reading.entries.count }
         return (tracker.observe(reading), anomalies)

@@ -2,6 +2,8 @@
 struct RedBeatReading: Equatable, Sendable {
     /// Redis's own clock (TIME), Unix seconds. The exporter's clock plays no part.
     var time: Double
+    /// Seconds from reading the clock to having read the entries.
+    var duration = 0.0
     /// Nil when the key does not exist.
     var lock: Lock?
     /// Whole seconds since the schedule was last touched by anyone (OBJECT IDLETIME). Read only without a lock.
@@ -38,7 +40,9 @@ struct RedBeatReading: Equatable, Sendable {
         var reading = self
         for index in reading.entries.indices {
             if reading.entries[index].score > 0 { reading.entries[index].score -= seconds }
-            reading.entries[index].content?.lastRunAt? -= seconds
+            // The correction is rather too small, yet nothing has run that was not there to be read.
+            guard let lastRun = reading.entries[index].content?.lastRunAt else { continue }
+            reading.entries[index].content?.lastRunAt = min(lastRun - seconds, time + duration)
         }
         return reading
     }

@@ -57,7 +57,7 @@ struct RedBeatTracker {
         }
         // Beat's clock may be ahead, but not by so much that one nonsensical run would stand for ever.
         let lastRun = entries.compactMap(\.lastRun).filter { $0 < reading.time + Self.longestClockLead }.max()
-        lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
+        lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max().map { min($0, reading.time + reading.duration) }
 
         let isInTime = tick.map { reading.time <= $0.wake + configuration.grace } ?? false
         // Neither lock nor idle times, and no run to go by.
@@ -121,7 +121,10 @@ struct RedBeatTracker {
         )
         if let lastReading, !haveRun.isEmpty {
             let runs = reading.entries.filter { haveRun.contains($0.key) }.compactMap { $0.content?.lastRunAt }
-            beatClock.observe(runs: runs, since: lastReading, until: reading.time)
+            beatClock.observe(runs: runs, since: lastReading, until: reading.time + reading.duration)
+        }
+        if let start = reading.lock?.token.flatMap({ LockToken.startTime($0) }) {
+            beatClock.observe(start: start, at: reading.time)
         }
         lastReading = reading.time
     }
