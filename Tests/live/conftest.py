@@ -51,6 +51,12 @@ def redis_url(shared_redis: RedisServer) -> str:
 
 
 @pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
 def database_url(shared_postgres: PostgresServer) -> str:
     """A new database on the shared PostgreSQL."""
     name = "test"
@@ -99,7 +105,7 @@ def exporter(folder: Path) -> Iterator[Callable[..., Exporter]]:
 def application(folder: Path) -> Iterator[Callable[..., Application]]:
     """Makes Celery applications: `application(broker_url=redis_url, timezone="Europe/Paris")`.
 
-    Their beats and workers end with the test.
+    Their beats and workers end with the test; they are older ones with `python=OLDER_PYTHON`.
     """
     applications: list[Application] = []
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if os.environ.get("CELERY_SIGNALS_DATABASE_URL"):
     import celery_signals  # noqa: F401, its import connects the signals
 
 SETTINGS = "READERS_SETTINGS"
+# Celery, RedBeat and django-celery-beat as of Tests/live/requirements-older.txt.
+OLDER_PYTHON = PROJECT / ".venv-older" / "bin" / "python"
 
 
 def configured(settings: dict[str, Any]) -> Celery:
@@ -72,6 +75,11 @@ def succeed_after(self: Task, retries: int) -> int:
     return self.request.retries
 
 
+@shared_task(name="shop.count")
+def count() -> None:
+    """What the beat of django_site.py sends."""
+
+
 @shared_task
 def nap(seconds: float) -> None:
     time.sleep(seconds)
@@ -89,6 +97,8 @@ class CeleryCommand(CeleryProcess):
         *,
         settings: dict[str, Any],
         database_url: str | None,
+        python: Path | str,
+        environment: Mapping[str, str],
     ) -> None:
         super().__init__(
             name,
@@ -98,25 +108,34 @@ class CeleryCommand(CeleryProcess):
             broker_url=settings["broker_url"],
             database_url=database_url,
         )
+        self.command[self.command.index(sys.executable)] = str(python)
         self.command[self.command.index("shop.celery")] = "readers_application"
         folders = [Path(__file__).resolve().parent, PROJECT / "demo", PROJECT / "recorder"]
         self.environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         self.environment[SETTINGS] = json.dumps(settings)
+        self.environment.update(environment)
 
 
 class Application:
-    """The application under one configuration: its producer here, its beats and workers beside."""
+    """The application under one configuration: its producer here, its beats and workers beside.
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    These run in `python`, which may have other versions of Celery and RedBeat than the producer.
+    """
+
+    def __init__(
+        self, folder: Path, *, python: Path | str = sys.executable, **settings: Any
+    ) -> None:
         self.folder = folder
+        self.python = python
         self.settings = settings
         self.app = configured(settings)
         ensure_conf(self.app)
         self._processes: list[CeleryCommand] = []
 
-    def beat(self, name: str = "beat") -> CeleryCommand:
+    def beat(self, name: str = "beat", **environment: str) -> CeleryCommand:
         """A beat, started; it counts as started while it still waits for another's lock."""
-        return self._start(name, ["beat", "--loglevel", "info"], "beat: Starting...")
+        arguments = ["beat", "--loglevel", "info"]
+        return self._start(name, arguments, "beat: Starting...", environment=environment)
 
     def worker(self, *queues: str, database_url: str | None = None) -> CeleryCommand:
         """A worker, ready."""
@@ -151,7 +170,12 @@ class Application:
         pools.reset()
 
     def _start(
-        self, name: str, arguments: list[str], words: str, database_url: str | None = None
+        self,
+        name: str,
+        arguments: list[str],
+        words: str,
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> CeleryCommand:
         process = CeleryCommand(
             name,
@@ -160,6 +184,8 @@ class Application:
             words,
             settings=self.settings,
             database_url=database_url,
+            python=self.python,
+            environment=environment or {},
         )
         self._processes.append(process)
         process.start()

@@ -2,102 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from servers import Process, wait_until
-from stack import CeleryProcess, Exporter
-
-if TYPE_CHECKING:
-    from stack import Metrics
+from django_beats import (
+    COLLECT,
+    FLAGS,
+    GRACE,
+    KEPT,
+    LOOP,
+    NEWER,
+    OLDER,
+    RENEWED,
+    REPORT_DELAY,
+    SECONDS,
+    SLACK,
+    DjangoBeat,
+    Site,
+    Watch,
+    both_versions,
+    instances_are,
+    sample,
+    up_is,
+    value,
+    watcher_time,
+)
+from readers_application import collected
+from servers import wait_until
+from stack import Exporter
 
 Exporters = Callable[..., Exporter]
 
-FOLDER = Path(__file__).resolve().parent
-SECONDS = 30.0  # longest wait
-LOOP = 5.0  # DatabaseScheduler's own loop interval
-GRACE = 2.0
-COLLECT = 0.2
-FLAGS = (f"--collect.interval={COLLECT * 1000:.0f}ms", f"--beat.grace={GRACE:.0f}s")
-# Sampling, a busy machine, and one collection more.
-SLACK = 1.5
-# An idle session's scans may be told this much later.
-REPORT_DELAY = 10.0
-SCHEDULER = ("scheduler", "django")
-
-
-class Site:
-    """A Django site with django-celery-beat, on a database of its own."""
-
-    def __init__(self, folder: Path, broker_url: str, database_url: str) -> None:
-        self._folder = folder
-        url = urlsplit(database_url)
-        self.environment = {
-            "CELERY_BROKER_URL": broker_url,
-            "DJANGO_SETTINGS_MODULE": "django_site",
-            "DJANGO_DATABASE": url.path.lstrip("/"),
-            "DJANGO_USER": url.username or "",
-            "DJANGO_PASSWORD": url.password or "",
-            "DJANGO_PORT": str(url.port),
-            "PYTHONPATH": str(FOLDER),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        self.processes: list[Process] = []
-        subprocess.run(
-            [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-            env={**os.environ, **self.environment},
-            check=True,
-            timeout=SECONDS,
-        )
-
-    def beat(
-        self, *, connection_seconds: int = 0, loop_seconds: int | None = None
-    ) -> CeleryProcess:
-        """A running beat; its connection is renewed at every tick unless it is told to keep it."""
-        name = f"beat-{len(self.processes)}"
-        process = DjangoBeat(name, self._folder, self, connection_seconds, loop_seconds)
-        self.processes.append(process)
-        process.start()
-        return process
-
-
-class DjangoBeat(CeleryProcess):
-    def __init__(
-        self,
-        name: str,
-        folder: Path,
-        site: Site,
-        connection_seconds: int,
-        loop_seconds: int | None,
-    ) -> None:
-        Process.__init__(
-            self,
-            name,
-            folder,
-            [sys.executable, "-m", "celery", "-A", "django_site", "beat", "-S", "django"]
-            + ["--pidfile=", "--loglevel", "info"]
-            + ([] if loop_seconds is None else ["--max-interval", str(loop_seconds)]),
-            environment={**site.environment, "DJANGO_CONNECTION_SECONDS": str(connection_seconds)},
-        )
-        self._ready_words = "beat: Starting..."
-        self._log_start = 0
-
 
 @pytest.fixture
-def site(folder: Path, redis_url: str, database_url: str) -> Iterator[Site]:
-    site = Site(folder, redis_url, database_url)
-    yield site
-    for process in site.processes:
-        if process.running:
-            process.kill()
+def site(
+    folder: Path, redis_url: str, database_url: str, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """A site of the newer versions, unless the test says otherwise."""
+    with Site(folder, redis_url, database_url, getattr(request, "param", NEWER)) as site:
+        yield site
 
 
 @pytest.fixture
@@ -106,108 +53,113 @@ def restricted_url(database_url: str, shared_postgres: object) -> Iterator[str]:
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("CREATE ROLE watcher LOGIN PASSWORD 'watch'")
         connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO watcher")
-        url = urlsplit(database_url)
-        yield f"postgresql://watcher:watch@127.0.0.1:{url.port}{url.path}"
+    # Nobody else is connected: a session that cannot be looked into is beat's or none.
+    url = urlsplit(database_url)
+    yield f"postgresql://watcher:watch@127.0.0.1:{url.port}{url.path}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP OWNED BY watcher")
         connection.execute("DROP ROLE watcher")
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
-    wanted = {SCHEDULER, *labels.items()}
-    found = [v for (family, told), v in metrics.items() if family == name and wanted <= told]
-    assert len(found) <= 1
-    return found[0] if found else None
-
-
-def up_is(exporter: Exporter, expected: float) -> None:
-    wait_until(
-        lambda: value(exporter.metrics(), "celery_beat_up") == expected,
-        SECONDS,
-        f"celery_beat_up {expected}",
-    )
-
-
-def test_dead_hung_and_twice(site: Site, exporter: Exporters, database_url: str) -> None:
+@pytest.mark.parametrize(
+    ("site", "loop", "first", "second"),
+    # DatabaseScheduler's own loop interval is also the exporter's default.
+    [(NEWER, None, RENEWED, KEPT), (OLDER, 1, KEPT, RENEWED)],
+    ids=["2.9", "2.5"],
+    indirect=["site"],
+)
+def test_dead_hung_and_twice(
+    site: Site, exporter: Exporters, database_url: str, loop: int | None, first: int, second: int
+) -> None:
     """Sessions can be seen: a tick is known to the moment, and so is its absence."""
-    watcher = exporter(*FLAGS, DATABASE_URL=database_url)
+    flags = [] if loop is None else [f"--beat.max-loop-interval={loop}s"]
+    watcher = exporter(*FLAGS, *flags, DATABASE_URL=database_url)
+    interval = LOOP if loop is None else loop
     # The tables are there, but nobody was seen yet, and it is too early to call anybody dead.
     assert value(watcher.metrics(), "celery_beat_up") is None
-    beat = site.beat()
+    beat = site.beat(connection_seconds=first, loop_seconds=loop)
     up_is(watcher, 1)
 
     # Beat's other queries may hide its first ticks from a look at its session.
-    def counted() -> Metrics | None:
-        metrics = watcher.metrics()
-        return metrics if value(metrics, "celery_beat_instances") == 1 else None
-
-    metrics = wait_until(counted, SECONDS, "one instance")
+    metrics = instances_are(watcher, 1)
     heartbeat = value(metrics, "celery_beat_scheduler_heartbeat")
-    assert value(metrics, "celery_beat_deadline_timestamp_seconds") == heartbeat + LOOP
-    assert value(metrics, "celery_beat_max_loop_interval_seconds") == LOOP
+    assert value(metrics, "celery_beat_deadline_timestamp_seconds") == heartbeat + interval
+    assert value(metrics, "celery_beat_max_loop_interval_seconds") == interval
     assert value(metrics, "celery_beat_up") == 1
     assert value(metrics, "celery_beat_lock_held") is None
 
     # Three ticks and more: a healthy beat is up in every sample.
-    def three_ticks_later() -> bool:
-        metrics = watcher.metrics()
-        assert value(metrics, "celery_beat_up") == 1
-        return value(metrics, "celery_beat_scheduler_heartbeat") >= heartbeat + 2.5 * LOOP
-
-    wait_until(three_ticks_later, SECONDS, "three ticks")
+    with Watch(watcher) as watch:
+        heartbeat_reaches(watcher, heartbeat + 2.5 * interval)
+    assert set(watch.told("celery_beat_up")) == {1}
 
     beat.pause()
     paused = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
     up_is(watcher, 0)
-    assert watcher_time(watcher) <= paused + LOOP + GRACE + COLLECT + SLACK
+    assert watcher_time(watcher) <= paused + interval + GRACE + COLLECT + SLACK
     beat.resume()
     up_is(watcher, 1)
 
-    second = site.beat()
-    wait_until(
-        lambda: value(watcher.metrics(), "celery_beat_instances") == 2, SECONDS, "two instances"
-    )
-    second.kill()
-    wait_until(
-        lambda: value(watcher.metrics(), "celery_beat_instances") == 1, SECONDS, "one instance"
-    )
+    other = site.beat(connection_seconds=second, loop_seconds=loop)
+    instances_are(watcher, 2)
+    other.kill()
+    instances_are(watcher, 1)
 
     beat.kill()
     killed = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
     up_is(watcher, 0)
     # The end of the session tells its last scans, which may pass for one tick more.
-    assert watcher_time(watcher) <= killed + 2 * LOOP + GRACE + COLLECT + SLACK
+    assert watcher_time(watcher) <= killed + 2 * interval + GRACE + COLLECT + SLACK
 
 
-def watcher_time(exporter: Exporter) -> float:
-    """When the exporter last read the database, by its clock, which is the database's here."""
-    name = "celery_beat_exporter_collector_last_success_timestamp_seconds"
-    return exporter.metrics()[(name, frozenset({("collector", "django")}))]
+def heartbeat_reaches(exporter: Exporter, moment: float) -> None:
+    sample(
+        exporter,
+        lambda metrics: value(metrics, "celery_beat_scheduler_heartbeat") >= moment,
+        "more ticks",
+    )
 
 
-@pytest.mark.parametrize("connection_seconds", [0, 600], ids=["renewed", "kept"])
+# How often a connection is renewed does not depend on the version.
+@pytest.mark.parametrize(
+    ("site", "connection_seconds", "fault", "remedy"),
+    [
+        (NEWER, RENEWED, DjangoBeat.kill, DjangoBeat.start),
+        (NEWER, KEPT, DjangoBeat.pause, DjangoBeat.resume),
+        (OLDER, KEPT, DjangoBeat.kill, DjangoBeat.start),
+    ],
+    ids=["2.9-renewed-killed", "2.9-kept-paused", "2.5-kept-killed"],
+    indirect=["site"],
+)
 def test_sessions_that_cannot_be_seen(
-    restricted_url: str, site: Site, exporter: Exporters, connection_seconds: int
+    restricted_url: str,
+    site: Site,
+    exporter: Exporters,
+    database_url: str,
+    connection_seconds: int,
+    fault: Callable[[DjangoBeat], None],
+    remedy: Callable[[DjangoBeat], None],
 ) -> None:
     """Without pg_monitor the scans of the table tell that beat ticks, a little later."""
-    loop = 2
+    loop = 1
     watcher = exporter(*FLAGS, f"--beat.max-loop-interval={loop}s", DATABASE_URL=restricted_url)
     beat = site.beat(connection_seconds=connection_seconds, loop_seconds=loop)
     up_is(watcher, 1)
     first = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
     assert value(watcher.metrics(), "celery_beat_instances") is None
-
-    def two_ticks_later() -> bool:
-        metrics = watcher.metrics()
-        assert value(metrics, "celery_beat_up") == 1
-        return value(metrics, "celery_beat_scheduler_heartbeat") >= first + 2.5 * loop
-
-    wait_until(two_ticks_later, SECONDS, "more ticks")
-    beat.pause()
+    with Watch(watcher) as watch:
+        heartbeat_reaches(watcher, first + 2.5 * loop)
+    assert set(watch.told("celery_beat_up")) == {1}
+    fault(beat)
     last = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
     up_is(watcher, 0)
     # The last scans are told late, and only then the wait for the next tick begins.
     assert watcher_time(watcher) <= last + 2 * REPORT_DELAY + loop + GRACE + COLLECT + SLACK
-    beat.resume()
+    # A counter that starts again is no scan.
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_stat_reset()")
+    assert value(collected(watcher, "django"), "celery_beat_up") == 0
+    remedy(beat)
     up_is(watcher, 1)
 
 
@@ -304,20 +256,18 @@ def test_entries(site: Site, exporter: Exporters, database_url: str) -> None:
     assert due("not yet written") > now.timestamp()
 
 
+@both_versions
 def test_tasks_sent_and_orderly_end(site: Site, exporter: Exporters, database_url: str) -> None:
     """What beat has sent is known once it is written: at the latest when beat ends in order."""
-    watcher = exporter(*FLAGS, DATABASE_URL=database_url)
-    beat = site.beat()
-    beat_log = beat.log
-    wait_until(lambda: beat_log.read_text().count("Sending due task often") >= 3, SECONDS, "sends")
-    beat.stop()
-    sent = beat_log.read_text().count("Sending due task often")
-
-    def told() -> bool:
-        metrics = watcher.metrics()
-        return value(metrics, "celery_beat_tasks_total", task_name="shop.count") == sent
-
-    wait_until(told, SECONDS, f"{sent} tasks")
-    metrics = watcher.metrics()
-    assert value(metrics, "celery_beat_entry_runs_total", entry="often") == sent
+    watcher = exporter(*FLAGS, "--beat.max-loop-interval=1s", DATABASE_URL=database_url)
+    beat = site.beat(loop_seconds=1)
+    wait_until(lambda: beat.sent("often") >= 3, SECONDS, "sends")
+    assert beat.stop() == 0
+    sent = beat.sent("often")
+    sample(
+        watcher,
+        lambda metrics: value(metrics, "celery_beat_tasks_total", task_name="shop.count") == sent,
+        f"{sent} tasks",
+    )
+    assert value(watcher.metrics(), "celery_beat_entry_runs_total", entry="often") == sent
     up_is(watcher, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,81 +17,27 @@ import redis
 from celery.schedules import crontab, schedule
 from readers_application import Application, by_label, collected, fail, value
 from redbeat.schedules import rrule
-from servers import Process, RedisServer, wait_until
-from stack import Exporter, Prometheus
+from redbeat_samples import (
+    COLLECT,
+    FAIL,
+    FLAGS,
+    GRACE,
+    SLACK,
+    SUCCEED,
+    beat,
+    beat_is,
+    dies_on_time,
+    run_counts,
+    started,
+)
+from servers import RedisServer, wait_until
+from stack import Prometheus
 
 if TYPE_CHECKING:
+    from redbeat_samples import Applications, Exporters
     from stack import Metrics
 
-Applications = Callable[..., Application]
-Exporters = Callable[..., Exporter]
-
-# Seconds, as FLAGS say.
-COLLECT = 0.2
-GRACE = 1.0
 LABEL_LENGTH = 200  # characters of a name that are told
-# What a scrape, a Redis round trip and a busy machine add to a moment that was computed.
-SLACK = 0.5
-FLAGS = ("--collect.interval=200ms", "--beat.grace=1s", "--beat.scheduler=redbeat")
-SUCCEED, FAIL = "readers_application.succeed", "readers_application.fail"
-
-
-def beat(metrics: Metrics, name: str, **labels: str) -> float | None:
-    """A family of the exporter's about RedBeat, named without what all these have in common."""
-    return value(metrics, f"celery_beat_{name}", scheduler="redbeat", **labels)
-
-
-def beat_is(exporter: Exporter, up: int, timeout: float) -> Metrics:
-    """The first metrics in which beat is up, or not."""
-
-    def metrics() -> Metrics | None:
-        now = exporter.metrics()
-        return now if beat(now, "up") == up else None
-
-    return wait_until(metrics, timeout, f"celery_beat_up {up}")
-
-
-def dies_on_time(exporter: Exporter, collections: int = 1) -> Metrics:
-    """The first metrics without a beat that has just been killed or paused.
-
-    They come when deadline and grace are over, and at most so many collections later.
-    """
-    due = beat(exporter.metrics(), "deadline_timestamp_seconds") + GRACE
-    while True:
-        before = time.time()
-        metrics = exporter.metrics()
-        # A tick in the last moment may have come after the first look.
-        due = max(due, beat(metrics, "deadline_timestamp_seconds") + GRACE)
-        if beat(metrics, "up") == 0:
-            assert time.time() >= due, "dead before its time"
-            return metrics
-        assert before <= due + collections * COLLECT + SLACK, "alive after its time"
-
-
-def run_counts(client: redis.Redis) -> dict[str, int]:
-    """Runs by task, as RedBeat has counted them."""
-    counts: dict[str, int] = {}
-    for key in client.zrange("redbeat::schedule", 0, -1):
-        task = json.loads(client.hget(key, "definition"))["task"]
-        runs = json.loads(client.hget(key, "meta")).get("total_run_count", 0)
-        counts[task] = counts.get(task, 0) + runs
-    return counts
-
-
-def started(process: Process) -> list[float]:
-    """When each beat in that log said that it starts, in Unix time."""
-    words = re.findall(
-        r"\[(\S+ \S+),(\d{3}): INFO/MainProcess\] beat: Starting", process.log.read_text()
-    )
-    return [
-        datetime.strptime(second, "%Y-%m-%d %H:%M:%S").timestamp() + int(milliseconds) / 1000
-        for second, milliseconds in words
-    ]
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    return redis.Redis.from_url(redis_url)
 
 
 def test_running_beat(

@@ -1,0 +1,217 @@
+"""A Django site with django-celery-beat and its beats, and what their tests share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+import readers_application
+from servers import Process, wait_until
+from stack import PROJECT, CeleryProcess, Exporter
+
+if TYPE_CHECKING:
+    from typing import Self  # Python 3.11
+
+    from stack import Metrics
+
+FOLDER = Path(__file__).resolve().parent
+SECONDS = 30.0  # longest wait
+LOOP = 5.0  # DatabaseScheduler's own loop interval
+GRACE = 2.0
+COLLECT = 0.2
+FLAGS = (f"--collect.interval={COLLECT * 1000:.0f}ms", f"--beat.grace={GRACE:.0f}s")
+# Sampling, a busy machine, and one collection more.
+SLACK = 1.5
+# An idle session's scans may be told this much later.
+REPORT_DELAY = 10.0
+# CONN_MAX_AGE: a connection that is renewed at every tick, and one that is kept.
+RENEWED, KEPT = 0, 600
+
+# django-celery-beat 2.9.0 on Celery 5.7, and 2.5.0 on Celery 5.2.
+NEWER = sys.executable
+OLDER = str(PROJECT / ".venv-older" / "bin" / "python")
+
+# The `site` of a test, with each version in turn.
+both_versions = pytest.mark.parametrize("site", [NEWER, OLDER], ids=["2.9", "2.5"], indirect=True)
+
+
+class Site:
+    """A Django site on a database that is its own, which `python` brings the packages for.
+
+    Its processes end with it.
+    """
+
+    def __init__(
+        self, folder: Path, broker_url: str, database_url: str, python: str = NEWER
+    ) -> None:
+        self._folder = folder
+        self.python = python
+        url = urlsplit(database_url)
+        self.environment = {
+            "CELERY_BROKER_URL": broker_url,
+            "DJANGO_SETTINGS_MODULE": "django_site",
+            "DJANGO_DATABASE": url.path.lstrip("/"),
+            "DJANGO_USER": url.username or "",
+            "DJANGO_PASSWORD": url.password or "",
+            "DJANGO_PORT": str(url.port),
+            "PYTHONPATH": str(FOLDER),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self.processes: list[Process] = []
+        self.manage("migrate")
+
+    def manage(self, *arguments: str) -> None:
+        """`manage.py ARGUMENTS`."""
+        self._run("-m", "django", *arguments, "--verbosity", "0")
+
+    def shell(self, code: str) -> str:
+        """What `code` prints, run with the site set up, as in `manage.py shell`."""
+        return self._run("-c", self._set_up(code))
+
+    def process(self, name: str, code: str) -> Process:
+        """The same as a process that goes on, such as a web server's."""
+        command = [self.python, "-c", self._set_up(code)]
+        process = Process(name, self._folder, command, environment=self.environment)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    def beat(
+        self, *, connection_seconds: int = RENEWED, loop_seconds: int | None = None
+    ) -> DjangoBeat:
+        """A running beat; its connection is renewed at every tick unless it is told to keep it."""
+        name = f"beat-{len(self.processes)}"
+        process = DjangoBeat(name, self._folder, self, connection_seconds, loop_seconds)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in self.processes:
+            print(process.log_tail())  # shown when the test has failed
+            process.kill()
+
+    @staticmethod
+    def _set_up(code: str) -> str:
+        return f"import django\ndjango.setup()\n{code}"
+
+    def _run(self, *arguments: str) -> str:
+        return subprocess.run(
+            [self.python, *arguments],
+            env={**os.environ, **self.environment},
+            check=True,
+            timeout=SECONDS,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+
+class DjangoBeat(CeleryProcess):
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        site: Site,
+        connection_seconds: int,
+        loop_seconds: int | None,
+    ) -> None:
+        Process.__init__(
+            self,
+            name,
+            folder,
+            [site.python, "-m", "celery", "-A", "django_site", "beat", "-S", "django"]
+            + ["--pidfile=", "--loglevel", "info"]
+            + ([] if loop_seconds is None else ["--max-interval", str(loop_seconds)]),
+            environment={**site.environment, "DJANGO_CONNECTION_SECONDS": str(connection_seconds)},
+        )
+        self._ready_words = "beat: Starting..."
+        self._log_start = 0
+
+    def sent(self, entry: str) -> int:
+        """How often it has sent the task of an entry."""
+        return self.log.read_text().count(f"Sending due task {entry} ")
+
+
+class Watch:
+    """Reads an exporter all the time, in a thread, while `with Watch(exporter) as watch:` lasts.
+
+    The first sample is from before that, the last from after it.
+    """
+
+    INTERVAL_SECONDS = 0.05
+
+    def __init__(self, exporter: Exporter) -> None:
+        self.samples: list[Metrics] = []
+        self._exporter = exporter
+        self._ended = threading.Event()
+        self._pool = ThreadPoolExecutor(max_workers=1)
+
+    def told(self, name: str, **labels: str) -> list[float | None]:
+        """What the samples so far say of beat."""
+        return [value(metrics, name, **labels) for metrics in self.samples]
+
+    def __enter__(self) -> Self:
+        self.samples.append(self._exporter.metrics())
+        self._reading = self._pool.submit(self._run)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._ended.set()
+        self._pool.shutdown()
+        if kind is None:
+            self._reading.result()  # raises what the thread did
+            self.samples.append(self._exporter.metrics())
+
+    def _run(self) -> None:
+        while not self._ended.wait(self.INTERVAL_SECONDS):
+            self.samples.append(self._exporter.metrics())
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """One sample of a DatabaseScheduler; None when there is none."""
+    return readers_application.value(metrics, name, scheduler="django", **labels)
+
+
+def up_is(exporter: Exporter, expected: float | None) -> Metrics:
+    """The first metrics that say so."""
+    return sample(
+        exporter,
+        lambda metrics: value(metrics, "celery_beat_up") == expected,
+        f"celery_beat_up {expected}",
+    )
+
+
+def instances_are(exporter: Exporter, expected: int) -> Metrics:
+    """The first metrics that say so."""
+    return sample(
+        exporter,
+        lambda metrics: value(metrics, "celery_beat_instances") == expected,
+        f"celery_beat_instances {expected}",
+    )
+
+
+def sample(exporter: Exporter, condition: Callable[[Metrics], bool], what: str) -> Metrics:
+    """The first metrics for which the condition holds."""
+
+    def metrics() -> Metrics | None:
+        now = exporter.metrics()
+        return now if condition(now) else None
+
+    return wait_until(metrics, SECONDS, what)
+
+
+def watcher_time(exporter: Exporter) -> float:
+    """When the exporter last read the database, by its clock, which is the database's here."""
+    name = "celery_beat_exporter_collector_last_success_timestamp_seconds"
+    return exporter.metrics()[(name, frozenset({("collector", "django")}))]

@@ -1,0 +1,441 @@
+"""DatabaseScheduler: what real beats do with their entries, deploys, and faults of the database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django_beats import (
+    COLLECT,
+    FLAGS,
+    GRACE,
+    KEPT,
+    NEWER,
+    OLDER,
+    SECONDS,
+    SLACK,
+    Site,
+    Watch,
+    both_versions,
+    instances_are,
+    sample,
+    up_is,
+    value,
+    watcher_time,
+)
+from readers_application import collected
+from servers import PostgresServer, wait_until
+from stack import Exporter
+
+if TYPE_CHECKING:
+    from stack import Metrics
+
+Exporters = Callable[..., Exporter]
+
+LOOP = 1
+LOOP_FLAGS = (*FLAGS, f"--beat.max-loop-interval={LOOP}s")
+# Beat writes last runs this late.
+LAST_RUN_DELAY = 190
+DAY = 86_400
+ENTRIES = """
+import json
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
+)
+
+now = timezone.now()
+local = now.astimezone(ZoneInfo("Asia/Kathmandu"))
+second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
+this_minute = CrontabSchedule.objects.create(
+    minute=local.minute, hour=local.hour, timezone="Asia/Kathmandu"
+)
+soon = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=6))
+end = now + timedelta(seconds=3)
+for name, fields in {
+    "off": {"interval": second, "enabled": False},
+    "once": {"interval": second, "one_off": True},
+    "ends": {"interval": second, "expires": end},
+    "clocked": {"clocked": soon, "one_off": True},
+    # As if it had run the day before.
+    "zoned": {"crontab": this_minute, "last_run_at": now - timedelta(days=1)},
+}.items():
+    PeriodicTask.objects.create(name=name, task=f"shop.{name}", **fields)
+print(json.dumps({
+    "clocked": soon.clocked_time.timestamp(),
+    "ends": end.timestamp(),
+    "zoned": local.replace(second=0, microsecond=0).timestamp(),
+}))
+"""
+
+
+@pytest.fixture
+def site(
+    folder: Path, redis_url: str, database_url: str, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """A site of the newer versions, unless the test says otherwise."""
+    with Site(folder, redis_url, database_url, getattr(request, "param", NEWER)) as site:
+        yield site
+
+
+def entry(metrics: Metrics, family: str, name: str) -> float | None:
+    return value(metrics, f"celery_beat_entry_{family}", entry=name)
+
+
+def sent(metrics: Metrics, task: str) -> float | None:
+    return value(metrics, "celery_beat_tasks_total", task_name=f"shop.{task}")
+
+
+def changes(values: list[float | None]) -> list[float | None]:
+    """The values without those that repeat the one before."""
+    return [value for value, _ in groupby(values)]
+
+
+@both_versions
+def test_entries_of_a_live_beat(site: Site, exporter: Exporters, database_url: str) -> None:
+    """Made through the models while beat runs, and run or switched off by beat alone."""
+    # 2.5 goes on to send what has expired, and workers throw it away.
+    ends_itself = site.python != OLDER
+    watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+    beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+    up_is(watcher, 1)
+    with Watch(watcher) as watch:
+        due = json.loads(site.shell(ENTRIES))
+        for name in ("once", "zoned", "clocked"):
+            wait_until(lambda name=name: beat.sent(name) == 1, SECONDS, f"a run of {name}")
+        sample(watcher, lambda metrics: entry(metrics, "enabled", "once") == 0, "no more runs")
+        if ends_itself:
+            sample(watcher, lambda metrics: entry(metrics, "enabled", "ends") == 0, "its end")
+        else:
+            wait_until(lambda: time.time() > due["ends"], SECONDS, "its end")
+        metrics = collected(watcher, "django")
+        assert beat.stop() == 0
+    assert beat.sent("off") == 0
+    assert value(metrics, "celery_beat_schedule_entries") == 6
+    assert value(metrics, "celery_beat_schedule_disabled_entries") == 2 + ends_itself
+    if not ends_itself:
+        assert entry(metrics, "next_due_timestamp_seconds", "ends") is None
+    next_due = value(metrics, "celery_beat_schedule_next_due_timestamp_seconds")
+    assert next_due <= watcher_time(watcher) + LOOP
+
+    # Beat is well and late with nothing, whatever has not been written yet.
+    assert set(watch.told("celery_beat_up")) == {1}
+    overdue = [
+        seconds
+        for metrics in watch.samples
+        for (family, _), seconds in metrics.items()
+        if family == "celery_beat_entry_overdue_seconds"
+    ]
+    assert set(overdue) == {0}
+    # Not in UTC, where this minute comes hours later.
+    zoned = watch.told("celery_beat_entry_next_due_timestamp_seconds", entry="zoned")
+    assert set(zoned) - {None} == {due["zoned"] + DAY}
+    clocked = watch.told("celery_beat_entry_next_due_timestamp_seconds", entry="clocked")
+    assert changes(clocked)[:2] == [None, pytest.approx(due["clocked"], abs=0.001)]
+
+    # What has run is written when beat ends, and told as it is written.
+    metrics = collected(watcher, "django")
+    with psycopg.connect(database_url) as connection:
+        rows = connection.execute(
+            "SELECT name, total_run_count FROM django_celery_beat_periodictask"
+        ).fetchall()
+    assert rows and {name: entry(metrics, "runs_total", name) for name, _ in rows} == dict(rows)
+    for name, task in {"often": "count", "zoned": "zoned", "clocked": "clocked"}.items():
+        assert sent(metrics, task) == beat.sent(name)
+    assert sent(metrics, "off") == 0
+    assert 0 < sent(metrics, "ends") <= beat.sent("ends")
+    assert entry(metrics, "next_due_timestamp_seconds", "clocked") is None
+
+    # The next beat switches off what ran once, and its count, which starts again, is no news.
+    beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+    metrics = sample(
+        watcher, lambda metrics: entry(metrics, "enabled", "clocked") == 0, "no more runs"
+    )
+    assert entry(metrics, "runs_total", "clocked") == 0
+    assert sent(metrics, "clocked") == 1
+    assert beat.sent("clocked") == 0
+
+
+def test_last_runs_that_are_written_late(
+    site: Site, exporter: Exporters, database_url: str
+) -> None:
+    """The row of an entry that runs looks like that of one that does not, for three minutes."""
+    watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+    site.shell(
+        "from django_celery_beat.models import *\n"
+        "second, _ = IntervalSchedule.objects.get_or_create(every=1, period='seconds')\n"
+        "PeriodicTask.objects.create(name='forgotten', task='shop.forgotten', interval=second)"
+    )
+    beat = site.beat(loop_seconds=LOOP)
+    wait_until(lambda: min(map(beat.sent, ("often", "forgotten"))) >= 2, SECONDS, "runs")
+    assert beat.stop() == 0
+    # Beat does not hear of updates of a query set: it lives and knows nothing of the entry.
+    forget = (
+        "from django_celery_beat.models import *\n"
+        "PeriodicTask.objects.filter(name='forgotten').update(enabled={})"
+    )
+    site.shell(forget.format(False))
+    beat = site.beat(loop_seconds=LOOP)
+    # It writes after its first tick, and then three minutes later.
+    wait_until(lambda: beat.sent("often") >= 3, SECONDS, "runs")
+    site.shell(forget.format(True))
+    age = LAST_RUN_DELAY - 5
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rows = connection.execute(
+            "UPDATE django_celery_beat_periodictask"
+            " SET last_run_at = clock_timestamp() - make_interval(secs => %s)"
+            " WHERE total_run_count > 0",
+            [age],
+        )
+        assert rows.rowcount == 2
+    names = ("often", "forgotten")
+    metrics = collected(watcher, "django")
+    assert value(metrics, "celery_beat_up") == 1
+    for name in names:
+        last_run = entry(metrics, "last_run_timestamp_seconds", name)
+        assert age <= watcher_time(watcher) - last_run < LAST_RUN_DELAY
+        assert entry(metrics, "overdue_seconds", name) == 0
+        assert entry(metrics, "next_due_timestamp_seconds", name) > last_run + age
+
+    # One interval and the delay later no healthy beat has such a row.
+    metrics = sample(
+        watcher, lambda metrics: entry(metrics, "overdue_seconds", "forgotten") > 0, "overdue"
+    )
+    assert value(metrics, "celery_beat_up") == 1
+    assert LAST_RUN_DELAY < entry(metrics, "overdue_seconds", "forgotten") < LAST_RUN_DELAY + SLACK
+    assert beat.sent("forgotten") == 0
+
+    # Beat hears of it, runs it, and writes both when it ends.
+    site.shell(
+        "from django_celery_beat.models import PeriodicTasks\nPeriodicTasks.update_changed()"
+    )
+    wait_until(lambda: beat.sent("forgotten") >= 1, SECONDS, "a run")
+    assert beat.stop() == 0
+    metrics = collected(watcher, "django")
+    assert [entry(metrics, "overdue_seconds", name) for name in names] == [0, 0]
+
+
+def test_deploys(site: Site, exporter: Exporters, database_url: str) -> None:
+    """A beat that is replaced is up in every sample: the new one first, or soon after the old."""
+    watcher = exporter(
+        f"--collect.interval={COLLECT * 1000:.0f}ms",
+        # A restart takes longer than a tick.
+        "--beat.grace=10s",
+        f"--beat.max-loop-interval={LOOP}s",
+        DATABASE_URL=database_url,
+    )
+    old = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+    instances_are(watcher, 1)
+    with Watch(watcher) as watch:
+        new = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+        instances_are(watcher, 2)
+        assert old.stop() == 0
+        instances_are(watcher, 1)
+        ticks_go_on(watcher)
+    assert set(watch.told("celery_beat_up")) == {1}
+    assert changes(watch.told("celery_beat_instances")) == [1, 2, 1]
+
+    with Watch(watcher) as watch:
+        assert new.stop() == 0
+        new.start()
+        ticks_go_on(watcher)
+        instances_are(watcher, 1)
+    assert set(watch.told("celery_beat_up")) == {1}
+    assert 2 not in watch.told("celery_beat_instances")
+
+
+def ticks_go_on(exporter: Exporter) -> None:
+    """Returns when beat has ticked twice since."""
+    moment = watcher_time(exporter) + LOOP
+    sample(
+        exporter,
+        lambda metrics: value(metrics, "celery_beat_scheduler_heartbeat") > moment,
+        "more ticks",
+    )
+
+
+def test_database_restarted(
+    folder: Path, redis_url: str, own_postgres: PostgresServer, exporter: Exporters
+) -> None:
+    """Beat outlives an outage of its database, and an outage is not a dead beat."""
+    with Site(folder, redis_url, own_postgres.url) as site:
+        watcher = exporter(*LOOP_FLAGS, DATABASE_URL=own_postgres.url)
+        beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+        instances_are(watcher, 1)
+        heartbeat = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
+        own_postgres.stop()
+        up_is(watcher, None)
+        with Watch(watcher) as watch:
+            # Long enough for beat to be late, if the outage were taken for its fault.
+            wait_until(
+                lambda: time.time() > heartbeat + LOOP + GRACE + SLACK, SECONDS, "a long outage"
+            )
+        assert set(watch.told("celery_beat_up")) == {None}
+        assert set(watch.told("celery_beat_schedule_entries")) == {None}
+        source = ("celery_beat_exporter_source_up", frozenset({("source", "database")}))
+        assert {metrics[source] for metrics in watch.samples} == {0}
+
+        with Watch(watcher) as watch:
+            own_postgres.start()
+            up_is(watcher, 1)
+            instances_are(watcher, 1)
+            ticks_go_on(watcher)
+        assert changes(watch.told("celery_beat_up")) == [None, 1]
+
+        # It has sent all the time, and counted that.
+        assert beat.stop() == 0
+        stopped = watcher_time(watcher)
+        assert sent(up_is(watcher, 0), "count") == beat.sent("often")
+        assert watcher_time(watcher) <= stopped + 2 * LOOP + GRACE + COLLECT + SLACK
+
+
+def test_others_that_read_the_table(site: Site, exporter: Exporters, database_url: str) -> None:
+    """Who once reads what beat reads at every tick is not a beat for that."""
+    watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+    beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+    instances_are(watcher, 1)
+    web = site.process(
+        "web",
+        "import time\n"
+        "from django.contrib.auth.models import User\n"
+        "from django_celery_beat.models import PeriodicTasks\n"
+        "PeriodicTasks.last_change()\n"
+        "print('has read', flush=True)\n"
+        # Long enough to be seen.
+        f"time.sleep({5 * COLLECT})\n"
+        "while not User.objects.exists(): time.sleep(0.1)",
+    )
+    wait_until(lambda: "has read" in web.log_tail(), SECONDS, "the reading")
+    read = watcher_time(watcher)
+    with Watch(watcher) as watch:
+        ticks_go_on(watcher)
+        instances_are(watcher, 1)
+        assert watcher_time(watcher) <= read + LOOP + GRACE + 5 * COLLECT + SLACK
+    assert set(watch.told("celery_beat_up")) == {1}
+
+    beat.kill()
+    killed = watcher_time(watcher)
+    up_is(watcher, 0)
+    assert watcher_time(watcher) <= killed + 2 * LOOP + GRACE + COLLECT + SLACK
+    assert web.running
+
+
+@pytest.fixture
+def ordinary_url(database_url: str) -> Iterator[str]:
+    """The same database for the role of an application, which sees no sessions but its own."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE shop LOGIN PASSWORD 'shop'")
+        connection.execute("GRANT CREATE ON SCHEMA public TO shop")
+    url = urlsplit(database_url)
+    yield f"postgresql://shop:shop@127.0.0.1:{url.port}{url.path}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY shop")
+        connection.execute("DROP ROLE shop")
+
+
+def test_sessions_of_other_roles(
+    folder: Path, redis_url: str, database_url: str, ordinary_url: str, exporter: Exporters
+) -> None:
+    """Beat's sessions can be seen, those of an administrator cannot, and need not."""
+    with (
+        Site(folder, redis_url, ordinary_url) as site,
+        psycopg.connect(database_url, autocommit=True) as administrator,
+    ):
+        administrator.execute("SELECT 1")
+        watcher = exporter(*LOOP_FLAGS, DATABASE_URL=ordinary_url)
+        beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
+        metrics = instances_are(watcher, 1)
+        heartbeat = value(metrics, "celery_beat_scheduler_heartbeat")
+        assert value(metrics, "celery_beat_deadline_timestamp_seconds") == heartbeat + LOOP
+        beat.kill()
+        killed = watcher_time(watcher)
+        up_is(watcher, 0)
+        assert watcher_time(watcher) <= killed + 2 * LOOP + GRACE + COLLECT + SLACK
+        with Watch(watcher) as watch, psycopg.connect(database_url) as another:
+            another.execute("SELECT 1")
+            collected(watcher, "django")
+        assert set(watch.told("celery_beat_up")) == {0}
+
+
+def test_dead_stays_dead(site: Site, exporter: Exporters, database_url: str) -> None:
+    """Where sessions can be seen, neither an administrator nor a reset is a sign of life."""
+    watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+    beat = site.beat(loop_seconds=LOOP)
+    instances_are(watcher, 1)
+    with psycopg.connect(database_url, autocommit=True) as connection, Watch(watcher) as watch:
+        connection.execute("SELECT pg_stat_reset()")
+        ticks_go_on(watcher)
+    assert set(watch.told("celery_beat_up")) == {1}
+    beat.kill()
+    up_is(watcher, 0)
+    with Watch(watcher) as watch:
+        # The end of a session tells what it has read.
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT * FROM django_celery_beat_periodictasks")
+        collected(watcher, "django")
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_stat_reset()")
+        collected(watcher, "django")
+    assert set(watch.told("celery_beat_up")) == {0}
+
+
+def test_tables_come_and_go(site: Site, exporter: Exporters, database_url: str) -> None:
+    watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+    # Nobody has ever run a beat: for as long as one may sleep no one can tell.
+    with Watch(watcher) as watch:
+        up_is(watcher, 0)
+    assert changes(watch.told("celery_beat_up")) == [None, 0]
+    assert set(watch.told("celery_beat_scheduler_heartbeat")) == {None}
+
+    beat = site.beat(loop_seconds=LOOP)
+    wait_until(lambda: beat.sent("often") >= 1, SECONDS, "a run")
+    # Which writes what it has sent.
+    assert beat.stop() == 0
+    beat.start()
+    with Watch(watcher) as watch:
+        instances_are(watcher, 1)
+        site.manage("migrate", "django_celery_beat", "zero")
+        up_is(watcher, None)
+    before = max(sent(metrics, "count") or 0 for metrics in watch.samples)
+    assert before >= 1
+    with Watch(watcher) as watch:
+        site.manage("migrate")
+        instances_are(watcher, 1)
+        ticks_go_on(watcher)
+    # Beat goes on with what it remembers, and the count of what it has sent goes on, too.
+    told = changes(watch.told("celery_beat_up"))
+    assert told[0] is None and told[-1] == 1 and told.count(1) == 1
+    metrics = watch.samples[-1]
+    assert value(metrics, "celery_beat_schedule_entries") == 0
+    assert sent(metrics, "count") == before
+
+
+def test_beat_that_starts_long_after_its_entries(
+    folder: Path, redis_url: str, database_url: str, exporter: Exporters
+) -> None:
+    """Until 2.7 an entry that never ran counts from the start of beat, not from its own."""
+    with Site(folder, redis_url, database_url, OLDER) as site:
+        site.shell(
+            "from datetime import timedelta\n"
+            "from django.utils import timezone\n"
+            "from django_celery_beat.models import *\n"
+            "half = IntervalSchedule.objects.create(every=30, period='minutes')\n"
+            "PeriodicTask.objects.create(name='new', task='shop.new', interval=half)\n"
+            "PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(hours=1))"
+        )
+        watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
+        beat = site.beat(loop_seconds=LOOP)
+        up_is(watcher, 1)
+        with Watch(watcher) as watch:
+            ticks_go_on(watcher)
+        assert beat.sent("new") == 0
+        assert set(watch.told("celery_beat_entry_overdue_seconds", entry="new")) == {0}
