@@ -4,9 +4,9 @@
 
 Every rule is changed at one place at a time: a comparison, set operator, sign or aggregation is
 exchanged, a number or duration scaled by 1.5 and by 1 / 1.5 (doubled and halved where it is a
-duration), an operand of a set operator, a matcher, a grouping label, a function around a range or
-a bound left out. A change that no test notices survives, is listed, and makes the exit code 1.
-None may.
+duration), an operand of a set operator, an offset, a matcher, an alternative of a matcher, a grouping
+label, a function around a range or a bound left out. A change that no test notices survives, is
+listed, and makes the exit code 1. None may.
 
 The tests must also pass as Prometheus 3 would see them: it leaves out the sample at the left edge
 of a range, as a range shorter by a millisecond does.
@@ -35,6 +35,7 @@ PROMTOOL_SECONDS = 120
 
 COMPARISONS = {"==": "!=", "!=": "==", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
 SET_OPERATORS = {"and": ["unless", "or"], "unless": ["and", "or"], "or": ["and", "unless"]}
+SIGNS = {"+": "-", "-": "+", "*": "/", "/": "*"}
 FUNCTIONS = {
     "max": ["min"],
     "min": ["max"],
@@ -42,8 +43,12 @@ FUNCTIONS = {
     "max_over_time": ["min_over_time"],
     "min_over_time": ["max_over_time"],
     "last_over_time": ["min_over_time", "max_over_time"],
+    "avg_over_time": ["min_over_time", "max_over_time"],
     "increase": ["delta"],
     "predict_linear": [],
+    "count_over_time": [],
+    "present_over_time": [],
+    "abs": [],
     "absent": [],
 }
 BOUNDS = ("clamp", "clamp_min", "clamp_max")
@@ -134,8 +139,8 @@ def token_changes(
     following = tokens[index + 1].text if index + 1 < len(tokens) else ""
     if token.text in COMPARISONS:
         yield replaced(COMPARISONS[token.text])
-    elif token.text in "+-":
-        yield replaced("-" if token.text == "+" else "+")
+    elif token.text in SIGNS:
+        yield replaced(SIGNS[token.text])
     elif token.text in SET_OPERATORS:
         for other in SET_OPERATORS[token.text]:
             yield replaced(other)
@@ -157,6 +162,12 @@ def token_changes(
         yield from removals(tokens, index + 1, token.text)
     elif token.text == "{":
         yield from removals(tokens, index, "matcher")
+    elif token.text == "offset":
+        yield f"offset {following} left out", index, index + 2, []
+    elif token.kind == "string" and "|" in token.text:
+        alternatives = token.text.strip('"').split("|")
+        for one in alternatives:
+            yield replaced('"' + "|".join(other for other in alternatives if other != one) + '"')
 
 
 def unwrapped(tokens: list[Token], index: int) -> Iterator[tuple[str, int, int, list[Token]]]:
@@ -165,11 +176,13 @@ def unwrapped(tokens: list[Token], index: int) -> Iterator[tuple[str, int, int, 
     argument = tokens[index + 2 : end]
     ends = [i for i in range(len(argument)) if argument[i].text == "," and is_outer(argument, i)]
     argument = argument[: ends[0]] if ends else argument
+    offset = argument[-2:] if len(argument) > 2 and argument[-2].text == "offset" else []
+    argument = argument[: len(argument) - len(offset)]
     if argument[-1].text == "]":
         opening = max(i for i, token in enumerate(argument) if token.text == "[")
         if any(token.text == ":" for token in argument[opening:]):
             return
-        argument = argument[:opening]
+        argument = argument[:opening] + offset
     yield f"{tokens[index].text} left out", index, end + 1, argument
 
 
@@ -268,20 +281,23 @@ class Promtool:
         self._rules = folder / RULES.name
         self._tests = folder / TESTS.name
         self._tests.mkdir()
-        for test in TESTS.glob("*.yml"):
-            shutil.copy(test, self._tests)
+        self._files = [Path(shutil.copy(test, self._tests)) for test in sorted(TESTS.glob("*.yml"))]
 
     def accepts(self, rules: dict) -> bool:
         self._write(rules)
         return self._run("check", "rules", self._rules)
 
     def failing_test(self, rules: dict, alert: str | None = None) -> Path | None:
-        """The first file whose tests fail; those that name the alert come first."""
+        """The first file whose tests fail. Those that name the alert come first, then the latest to fail."""
         self._write(rules)
-        files = sorted(self._tests.iterdir())
         if alert is not None:
-            files.sort(key=lambda test: -test.read_text().count(f"alertname: {alert}\n"))
-        return next((test for test in files if not self._run("test", "rules", test)), None)
+            self._files.sort(key=lambda test: -test.read_text().count(f"alertname: {alert}\n"))
+        for test in self._files:
+            if not self._run("test", "rules", test):
+                self._files.remove(test)
+                self._files.insert(0, test)
+                return test
+        return None
 
     def _write(self, rules: dict) -> None:
         self._rules.write_text(yaml.safe_dump(rules, sort_keys=False))
