@@ -1,3 +1,5 @@
+internal import Postgres
+
 /// Something in foreign data that is not as its writer would have left it. It spoils one value, never the collection.
 package struct Anomaly: Equatable, Sendable {
     package enum Kind: Equatable, Sendable {
@@ -9,6 +11,10 @@ package struct Anomaly: Equatable, Sendable {
         case overLimit
         /// Something beside the rest may not be done.
         case permission
+        /// The source took too long with a part.
+        case timeout
+        /// The source refused a part for another reason.
+        case server
     }
 
     package let kind: Kind
@@ -18,5 +24,28 @@ package struct Anomaly: Equatable, Sendable {
     package init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
+    }
+
+    /// What went wrong with one table alone; nil where it is more than that.
+    init?(_ error: PostgresError, readingTable table: String) {
+        switch error.advising(onTable: table) {
+        case .timeout: self.init(.timeout, "table \(table): \(error.description)")
+        // Insufficient privilege.
+        case .server(_, "42501", let message): self.init(.permission, "table \(table): \(message)")
+        // Cancelled by statement_timeout; lock not available in time.
+        case .server(_, "57014", let message), .server(_, "55P03", let message):
+            self.init(.timeout, "table \(table): \(message)")
+        case .server(_, _, let message): self.init(.server, "table \(table): \(message)")
+        case .connect, .connectionLost: return nil
+        }
+    }
+}
+
+extension PostgresError {
+    /// The same, with what would help if a table may not be read.
+    func advising(onTable table: String) -> PostgresError {
+        guard case .server(let address, "42501", let message) = self else { return self }
+        let advice = "run: GRANT SELECT ON \(table) TO the exporter's role"
+        return .server(address: address, state: "42501", message: "\(message); \(advice)")
     }
 }

@@ -48,6 +48,8 @@ extension CollectionProblem {
             case .malformed: .malformed
             case .overLimit: .overLimit
             case .permission: .permission
+            case .timeout: .timeout
+            case .server: .server
             }
         self.init(reason, anomaly.description)
     }

@@ -19,13 +19,13 @@ package struct TaskCollector: Collector {
             return Collected(
                 state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
                 problems: anomalies.map { CollectionProblem($0) },
-                advice: reader.advice.map { [$0] } ?? []
+                advice: reader.advice
             )
         } catch {
             let failure = CollectionError(error)
             // A large table without its index is read for too long: tell what would help.
-            guard failure.reason == .timeout, let advice = reader.advice else { throw failure }
-            throw CollectionError(.timeout, "\(failure.description); \(advice)")
+            guard failure.reason == .timeout, !reader.advice.isEmpty else { throw failure }
+            throw CollectionError(.timeout, "\(failure.description); \(reader.advice.joined(separator: "; "))")
         }
     }
 
@@ -42,19 +42,32 @@ package struct TaskCollector: Collector {
             successRatio.with(samples { $0.successRatios.map { (Label("window", $0.window.name), $0.ratio) } }),
             duration.with(
                 state.tasks.flatMap { task in
-                    Sample.histogram(
-                        bounds: durationBounds,
-                        counts: task.durationCounts.map(Double.init),
-                        sum: task.durationSum,
-                        labels: [Label("task_name", task.name)]
-                    )
+                    task.durationCounts.map { counts in
+                        Sample.histogram(
+                            bounds: durationBounds,
+                            counts: counts.map(Double.init),
+                            sum: task.durationSum,
+                            labels: [Label("task_name", task.name)]
+                        )
+                    } ?? []
                 }
             ),
             inProgress.with(
                 samples { $0.inProgress.sorted { $0.key < $1.key }.map { (Label("status", $0.key), Double($0.value)) } }
             ),
-            retries.with(state.tasks.map { Sample(Double($0.retries), labels: [Label("task_name", $0.name)]) }),
-            indexMissing.with(state.isIndexMissing ? 1 : 0, labels: [Label("table", state.table)]),
+            retries.with(
+                state.tasks.compactMap { task in
+                    task.retries.map { Sample(Double($0), labels: [Label("task_name", task.name)]) }
+                }
+            ),
+            errors.with(
+                samples { $0.errors.sorted { $0.key < $1.key }.map { (Label("exception", $0.key), Double($0.value)) } }
+            ),
+            indexMissing.with(
+                state.tables.sorted { $0.key < $1.key }.map { table, isMissing in
+                    Sample(isMissing ? 1 : 0, labels: [Label("table", table)])
+                }
+            ),
             folded.with(Double(state.foldedNames)),
         ]
     }
@@ -86,6 +99,11 @@ package struct TaskCollector: Collector {
         help: "Retries of tasks that ended since the exporter started.",
         type: .counter
     )
+    private static let errors = MetricFamily(
+        "celery_task_errors_total",
+        help: "Failures since the exporter started, by the class of the exception.",
+        type: .counter
+    )
     private static let indexMissing = MetricFamily(
         "celery_beat_exporter_index_missing",
         help: "1 if the table lacks the index that keeps collections cheap.",
@@ -93,7 +111,7 @@ package struct TaskCollector: Collector {
     )
     private static let folded = MetricFamily(
         "celery_beat_exporter_folded_task_names_total",
-        help: "Times a task name beyond the bound was counted as other.",
+        help: "Times the name of a task or an exception beyond its bound was counted as other.",
         type: .counter
     )
 }

@@ -2,7 +2,7 @@ internal import Glibc
 internal import YAML
 
 /// The YAML file that `--config.file` names. Its keys are the names of flags, whole (`beat.grace: 5s`) or in parts (`beat:` and
-/// below it `grace: 5s`), and `schedule`, which has no flag.
+/// below it `grace: 5s`), and `schedule` and `tables`, which have no flag.
 struct ConfigurationFile {
     struct Value: Equatable {
         let value: String
@@ -11,12 +11,15 @@ struct ConfigurationFile {
         let line: Int
     }
 
-    static let scheduleKey = "schedule"
+    /// Keys without a flag.
+    static let ownKeys: Set<String> = ["schedule", "tables"]
 
     let path: String
     private(set) var values: [String: Value] = [:]
     /// What stands under `schedule`.
     private(set) var schedule: YAMLNode?
+    /// What stands under `tables`.
+    private(set) var tables: YAMLNode?
 
     /// Reads the file at `path`.
     init(path: String) throws(ConfigurationError) {
@@ -33,8 +36,9 @@ struct ConfigurationFile {
         }
         guard let root, !root.isNull else { return }
         guard let pairs = root.mapping else { throw self.error(line: root.line, "write settings as key: value") }
-        for pair in pairs where pair.key == Self.scheduleKey { schedule = pair.value }
-        try add(pairs.filter { $0.key != Self.scheduleKey }, below: "")
+        for pair in pairs where pair.key == "schedule" { schedule = pair.value }
+        for pair in pairs where pair.key == "tables" { tables = pair.value }
+        try add(pairs.filter { !Self.ownKeys.contains($0.key) }, below: "")
     }
 
     private mutating func add(_ pairs: [YAMLNode.Pair], below parent: String) throws(ConfigurationError) {

@@ -93,6 +93,39 @@ struct Flags: ParsableCommand {
     )
     var databaseURL: String?
 
+    @Option(
+        name: .customLong("tasks.windows"),
+        help: "Windows of success ratios, comma-separated; repeatable. (default: 5m,1h)"
+    )
+    var tasksWindows: [String] = []
+
+    @Option(
+        name: .customLong("tasks.duration-buckets"),
+        help: "Upper bounds of the duration histograms, in seconds. (default: from 0.005 to 3600)"
+    )
+    var tasksDurationBuckets: [String] = []
+
+    @Option(
+        name: .customLong("tasks.include"),
+        help: "Tasks to tell of, by name or pattern such as shop.*; repeatable. (default: all)"
+    )
+    var tasksInclude: [String] = []
+
+    @Option(name: .customLong("tasks.exclude"), help: "Tasks not to tell of; repeatable. (default: none)")
+    var tasksExclude: [String] = []
+
+    @Option(name: .customLong("tasks.max-names"), help: "Task names beyond this count as other. (default: 500)")
+    var tasksMaxNames: String?
+
+    @Option(
+        name: .customLong("tasks.max-exceptions"),
+        help: "Exception classes beyond this count as other. (default: 100)"
+    )
+    var tasksMaxExceptions: String?
+
+    @Option(name: .customLong("tasks.max-workers"), help: "Workers of worker_status that are told of. (default: 1000)")
+    var tasksMaxWorkers: String?
+
     @Option(name: .customLong("queues"), help: "Queues that are always reported, comma-separated; repeatable.")
     var queues: [String] = []
 

@@ -41,7 +41,7 @@ final class Settings {
     func refuseOtherKeys() throws(ConfigurationError) {
         guard let file else { return }
         for key in file.values.keys.sorted() where !asked.contains(key) {
-            throw file.unknownKey(key, amongst: asked.union([ConfigurationFile.scheduleKey]))
+            throw file.unknownKey(key, amongst: asked.union(ConfigurationFile.ownKeys))
         }
     }
 

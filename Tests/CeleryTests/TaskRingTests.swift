@@ -38,7 +38,8 @@ import Testing
     }
 
     @Test func whatEndedBeforeTheStartIsNotCountedButFillsTheWindows() throws {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         #expect(ring.start(at: Self.now) == Self.now - 3600)
         ring.observe([row("a", count: 3), row("a", "FAILURE", age: 1000)], inProgress: [], at: Self.now)
         let a = try #require(aggregate(ring, "a"))
@@ -49,7 +50,8 @@ import Testing
     }
 
     @Test func growthIsCountedOnceHoweverOftenItIsRead() throws {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([], inProgress: [], at: Self.now)
         #expect(ring.start(at: Self.now + 10) == Self.now - 120)
         for count in [1, 4, 4] {
@@ -70,7 +72,8 @@ import Testing
     }
 
     @Test func deletedRowsAndSecondRunsDoNotLowerAnything() throws {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([], inProgress: [], at: Self.now)
         ring.observe([row("a", "FAILURE", age: 25)], inProgress: [], at: Self.now)
         // The same task ran again: its row moved to another bucket and state.
@@ -84,7 +87,8 @@ import Testing
     }
 
     @Test func windowsForgetAndAreThenAbsent() throws {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([row("a", "FAILURE"), row("a", "REVOKED")], inProgress: [], at: Self.now)
         #expect(aggregate(ring, "a")?.successRatios.map(\.ratio) == [0, 0])
         #expect(aggregate(ring, "a", at: Self.now + 310)?.successRatios.map(\.window.name) == ["1h"])
@@ -93,25 +97,28 @@ import Testing
     }
 
     @Test func statesInProgressStayWithZero() throws {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([], inProgress: [("a", "STARTED", 2), ("a", "RETRY", 1)], at: Self.now)
         ring.observe([], inProgress: [("a", "STARTED", 1)], at: Self.now)
         #expect(aggregate(ring, "a")?.inProgress == ["STARTED": 1, "RETRY": 0])
     }
 
     @Test func namesBeyondTheBoundAreFolded() {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([], inProgress: [], at: Self.now)
         ring.observe((0..<5).map { row("task-\($0)", count: 2) }, inProgress: [("task-9", "STARTED", 1)], at: Self.now)
         let aggregates = ring.aggregates(at: Self.now)
         #expect(aggregates.map(\.name) == ["other", "task-0", "task-1", "task-2"])
         #expect(aggregates.map { $0.results["SUCCESS"] } == [4, 2, 2, 2])
         #expect(aggregates[0].inProgress == ["STARTED": 1])
-        #expect(ring.foldedNames == 3)
+        #expect(cap.folded == 3)
     }
 
     @Test func anOutageIsCaughtUpWith() {
-        var ring = TaskRing(configuration: configuration)
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
         ring.observe([], inProgress: [], at: Self.now)
         #expect(ring.start(at: Self.now + 1800) == Self.now - 120)
         ring.observe([row("a", age: -60)], inProgress: [], at: Self.now + 1800)
@@ -123,20 +130,69 @@ import Testing
         #expect(ring.start(at: Self.now + 100_000) == Self.now + 100_000 - 6 * 3600)
     }
 
-    @Test func columnsDecideWhatCanBeSaid() {
-        #expect(TaskInfoTable.find(in: [:]) == .absent)
-        #expect(
-            TaskInfoTable.find(in: ["id": true, "status": false])
-                == .unusable(missing: ["task_name", "completed_time"])
-        )
-        guard
-            case .usable(let bare) = TaskInfoTable.find(in: [
-                "task_name": false, "status": false, "completed_time": true,
-            ])
-        else {
-            Issue.record("three columns are enough")
-            return
+    @Test func failuresByException() throws {
+        var configuration = configuration
+        configuration.maximumExceptions = 1
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        func failed(_ exception: String, _ count: Int) -> TaskRing.Row {
+            var row = row("a", "FAILURE", count: count)
+            row.exception = exception
+            return row
         }
-        #expect(bare.isIndexed && !bare.hasRetryCount && !bare.hasStartTime)
+        ring.observe([failed("ValueError", 2), failed("Other", 1), failed("Third", 1)], inProgress: [], at: Self.now)
+        ring.observe([failed("ValueError", 3), failed("Third", 5)], inProgress: [], at: Self.now + 1)
+        let a = try #require(aggregate(ring, "a"))
+        #expect(a.errors == ["ValueError": 3, "other": 5])
+        #expect(a.results["FAILURE"] == 8)
+        #expect(cap.folded == 3)
+    }
+
+    /// What two tables tell of the same task.
+    @Test func tablesAddUp() {
+        let window = TaskWindow(name: "5m", seconds: 300)
+        let hour = TaskWindow(name: "1h", seconds: 3600)
+        var one = TaskAggregate(
+            name: "a",
+            results: ["SUCCESS": 1, "FAILURE": 0],
+            successRatios: [SuccessRatio(window: window, successes: 1, ended: 1)],
+            durationCounts: nil,
+            durationSum: 0,
+            retries: nil,
+            errors: [:],
+            inProgress: ["STARTED": 1]
+        )
+        one.add(
+            TaskAggregate(
+                name: "a",
+                results: ["SUCCESS": 2, "FAILURE": 1],
+                successRatios: [
+                    SuccessRatio(window: window, successes: 2, ended: 3),
+                    SuccessRatio(window: hour, successes: 2, ended: 3),
+                ],
+                durationCounts: [1, 2],
+                durationSum: 4,
+                retries: 7,
+                errors: ["E": 1],
+                inProgress: ["RETRY": 2]
+            )
+        )
+        #expect(
+            one
+                == TaskAggregate(
+                    name: "a",
+                    results: ["SUCCESS": 3, "FAILURE": 1],
+                    successRatios: [
+                        SuccessRatio(window: window, successes: 3, ended: 4),
+                        SuccessRatio(window: hour, successes: 2, ended: 3),
+                    ],
+                    durationCounts: [1, 2],
+                    durationSum: 4,
+                    retries: 7,
+                    errors: ["E": 1],
+                    inProgress: ["STARTED": 1, "RETRY": 2]
+                )
+        )
     }
 }

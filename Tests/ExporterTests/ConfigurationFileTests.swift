@@ -144,3 +144,59 @@ import Testing
         }
     }
 }
+
+@Suite struct TaskTablesTests {
+    private func definitions(_ text: String) throws -> [TaskTableDefinition] {
+        try TaskTables(ConfigurationFile(path: "e.yml", contents: Array(text.utf8))).definitions
+    }
+
+    @Test func ownTablesBeforeTheKnownOnes() throws {
+        let found = try definitions(
+            """
+            tables:
+              - {table: jobs.runs, status: state, completed: ended, states: {done: SUCCESS}}
+              - {table: celery_taskmeta, zone: Europe/Paris, task: label}
+            """
+        )
+        var own = TaskTableDefinition(table: "jobs.runs", columns: [.status: "state", .completed: "ended"])
+        own.states = ["done": "SUCCESS"]
+        own.isExpected = true
+        let before = try #require(TaskTableDefinition.known.first { $0.table == "celery_taskmeta" })
+        var known = before
+        known.zone = "Europe/Paris"
+        known.columns[.task] = "label"
+        known.isExpected = true
+        #expect(found.prefix(2) == [own, known])
+        #expect(found.dropFirst(2).map(\.table) == ["task_info", "task_logs", "django_celery_results_taskresult"])
+        #expect(try definitions("") == TaskTableDefinition.known)
+    }
+
+    @Test(arguments: [
+        ("- {status: a}", "a table needs table:, its name as in SQL"),
+        ("- {table: a.b.c}", #""a.b.c" is no name of a table; write it as in SQL, such as jobs.runs or "Jobs"."Runs""#),
+        ("- {table: runs, status: a}", "the table runs is not known; say which columns are status: and completed:"),
+        ("- {table: task_info, zoen: UTC}", "a table has no key zoen; did you mean zone?"),
+        (
+            "- {table: task_info, zone: Mars}",
+            "this system has no time zone \"Mars\"; write one such as Europe/Paris, or install tzdata"
+        ),
+        ("- {table: task_info, task: ''}", "task must be a name of 1 to 63 bytes"),
+        (
+            "- {table: task_info, states: {a: OK}}",
+            "a must stand for one of FAILURE, IGNORED, PENDING, PROGRESS, RECEIVED, "
+                + "REJECTED, RETRY, REVOKED, STARTED, SUCCESS"
+        ),
+        ("- {table: task_info, states: a}", "states must say its word for each of Celery's, as in {done: SUCCESS}"),
+        ("  a", "tables must be a list of 1 to 20 tables"),
+    ])
+    func refused(text: String, message: String) {
+        #expect(throws: ConfigurationError("e.yml:2: \(message)")) { try definitions("tables:\n\(text)") }
+    }
+
+    @Test func oneTableTwice() {
+        let message = "e.yml:3: the table task_info is there already; describe it once"
+        #expect(throws: ConfigurationError(message)) {
+            try definitions("tables:\n- {table: task_info}\n- {table: task_info}")
+        }
+    }
+}

@@ -59,6 +59,13 @@ FLAGS = {
     "--redbeat.lock-key",
     "--redbeat.lock-timeout",
     "--redbeat.url",
+    "--tasks.duration-buckets",
+    "--tasks.exclude",
+    "--tasks.include",
+    "--tasks.max-exceptions",
+    "--tasks.max-names",
+    "--tasks.max-workers",
+    "--tasks.windows",
     "--version",
     "--web.listen-address",
     "--web.telemetry-path",
@@ -221,6 +228,13 @@ MALFORMED = [
     ("queues.priority-steps", "0,3,3", "0,3,6,9"),
     ("queues.priority-steps", "256", "0,3,6,9"),
     ("queues.priority-steps", ",".join(map(str, range(33))), "0,3,6,9"),
+    ("tasks.windows", "30s", "from 1m to 6h"),
+    ("tasks.windows", "7h", "from 1m to 6h"),
+    ("tasks.windows", "5m,300s", "different"),
+    ("tasks.duration-buckets", "1,1", "ascending"),
+    ("tasks.duration-buckets", "0", "ascending"),
+    ("tasks.duration-buckets", "fast", "ascending"),
+    ("tasks.max-names", "10001", "0 to 10000"),
     ("collect.interval", "10", "10s"),
     ("collect.interval", "10 s", "10s"),
     ("collect.interval", "1.5s", "500ms"),
@@ -412,7 +426,7 @@ def test_served_pages_and_logs_hold_no_secret(
         DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:{shared_postgres.port}/postgres",
     )
 
-    assert set(errors(one)) == {*FAMILIES, "django"}
+    assert set(errors(one)) == {"django", "pipelines", "queues", "redbeat", "tasks", "workers"}
     assert SECRET not in one.text()
     assert SECRET not in one.log.read_text()
 

@@ -1,6 +1,6 @@
 package import Postgres
 
-/// Reads from the task table when the tasks of an expected schedule last ran, and says what follows for beat.
+/// Reads from the task tables when the tasks of an expected schedule last ran, and says what follows for beat.
 ///
 /// Each collection looks at the last minutes. Before the start it searches backwards, in steps that grow, until every
 /// entry has shown a run or must have shown one, or the table has no older row.
@@ -8,7 +8,8 @@ package final class EvidenceReader {
     private let client: PostgresClient
     private let tasks: [String]
     private var tracker: EvidenceTracker
-    private var table: TaskInfoTable?
+    private let tables: [TaskTableDefinition]
+    private var found: [TaskTable] = []
     private var collectionsUntilNextLook = 0
     /// Searched from here on; nil before the first search.
     private var searchedFrom: Double?
@@ -16,11 +17,14 @@ package final class EvidenceReader {
     private var step = EvidenceReader.firstStep
     private var isSettled = false
 
-    /// Advice on the table that makes collections cheap; nil where nothing is missing, or nothing is known.
+    /// What would make collections cheap; nil where nothing is missing, or nothing is known.
     package var advice: String? {
-        guard let table, table.hasStartTime, !table.isStartIndexed else { return nil }
-        return "\(TaskInfoTable.name) has no index on task_time, so looking for runs reads the whole table; run: "
-            + TaskInfoTable.startIndexStatement
+        for table in found {
+            guard let statement = table.indexStatement(.started) else { continue }
+            return
+                "\(table.title) has no index on its start, so looking for runs reads the whole table; run: \(statement)"
+        }
+        return nil
     }
 
     /// Collections between two looks at the table's columns and indexes.
@@ -30,8 +34,15 @@ package final class EvidenceReader {
     private static let firstStep = 3600.0
     private static let smallestStep = 60.0
 
-    package init(client: PostgresClient, schedule: [ExpectedEntry], grace: Double) {
+    /// - Parameter tables: where to look for the tasks.
+    package init(
+        client: PostgresClient,
+        tables: [TaskTableDefinition],
+        schedule: [ExpectedEntry],
+        grace: Double
+    ) {
         self.client = client
+        self.tables = tables
         tasks = Set(schedule.map(\.task)).sorted()
         tracker = EvidenceTracker(entries: schedule, grace: grace)
     }
@@ -53,24 +64,28 @@ package final class EvidenceReader {
         guard let now = clock.first?.number(0) else { return (nil, []) }
         var anomalies: [Anomaly] = []
         if collectionsUntilNextLook == 0 {
-            table = try TaskInfoTable.find(transaction, &anomalies)
+            let catalog = try TaskCatalog(tables, transaction)
+            found = catalog.tables.filter { $0.columns[.task] != nil }
+            anomalies = catalog.anomalies
             collectionsUntilNextLook = Self.collectionsBetweenLooks
         }
         collectionsUntilNextLook -= 1
-        guard let table else {
+        guard !found.isEmpty else {
             collectionsUntilNextLook = 0
             let start = searchedFrom ?? now
             searchedFrom = start
+            let names = tables.map(\.table).joined(separator: ", ")
+            anomalies.append(Anomaly(.malformed, "no table (\(names)) to look for the tasks of the schedule in"))
             return (tracker.observe(EvidenceReading(time: now, searchedFrom: start)), anomalies)
         }
         var runs =
             searchedFrom == nil
-            ? [:] : try self.runs(transaction, table, from: searchedUntil - Self.lateness, until: now)
+            ? [:] : try runs(transaction, from: searchedUntil - Self.lateness, until: now)
         searchedUntil = now
         if !isSettled {
             let until = searchedFrom ?? now
-            let from = try max(until - step, min(oldest(transaction, table) ?? until, until))
-            runs.merge(try self.runs(transaction, table, from: from, until: until), uniquingKeysWith: max)
+            let from = try max(until - step, min(oldest(transaction) ?? until, until))
+            runs.merge(try self.runs(transaction, from: from, until: until), uniquingKeysWith: max)
             isSettled = from == until
             searchedFrom = from
             step *= 2
@@ -81,26 +96,30 @@ package final class EvidenceReader {
         return (state, anomalies)
     }
 
+    /// The latest start of each task that any table shows between two times.
     private func runs(
         _ transaction: borrowing PostgresTransaction,
-        _ table: TaskInfoTable,
         from: Double,
         until: Double
     ) throws(PostgresError) -> [String: Double] {
-        let rows = try transaction.query(
-            table.lastRunsQuery(taskCount: tasks.count),
-            [String(from), String(until)] + tasks
-        )
-        return Dictionary(
-            rows.compactMap { row in row.text(0).flatMap { task in row.number(1).map { (task, $0) } } },
-            uniquingKeysWith: max
-        )
+        var runs: [String: Double] = [:]
+        for table in found {
+            let query = table.lastRunsQuery(taskCount: tasks.count)
+            for row in try transaction.query(query, [String(from), String(until)] + tasks) {
+                guard let task = row.text(0), let run = row.number(1) else { continue }
+                runs[task] = max(runs[task] ?? 0, run)
+            }
+        }
+        return runs
     }
 
-    /// When the table begins; nil while it is empty.
-    private func oldest(_ transaction: borrowing PostgresTransaction, _ table: TaskInfoTable) throws(PostgresError)
-        -> Double?
-    {
-        try transaction.query(table.oldestQuery).first?.number(0)
+    /// From when on all tables have rows; nil while they are empty.
+    private func oldest(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> Double? {
+        var latest: Double?
+        for table in found {
+            guard let oldest = try transaction.query(table.oldestQuery).first?.number(0) else { continue }
+            latest = max(latest ?? oldest, oldest)
+        }
+        return latest
     }
 }

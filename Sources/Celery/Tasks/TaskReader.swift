@@ -1,108 +1,117 @@
 package import Postgres
 
-/// Reads how tasks fare from the task table in a database.
+/// Reads how tasks fare from the task tables of a database.
+///
+/// Each table is read in a transaction of its own: what is wrong with one leaves the others. What was counted stays counted
+/// while its table is away, so that no counter ever falls.
 package final class TaskReader {
     private let client: PostgresClient
     private let configuration: TaskConfiguration
-    private var ring: TaskRing
-    private var table: TaskInfoTable?
+    private let cap: LabelCap
+    private var selection = TaskTableSelection()
+    /// Every table that is read or was counted, by name.
+    private var sources: [String: TaskSource] = [:]
+    private var anomaliesOfLook: [Anomaly] = []
     private var collectionsUntilNextLook = 0
+    /// When tables were last looked for, by PostgreSQL's clock, and which were there.
+    private var lastLook: (time: Int64, tables: Set<String>)?
 
-    /// Advice on the table that makes collections cheap; nil where nothing is missing, or nothing is known.
-    package var advice: String? {
-        guard let table, !table.isIndexed else { return nil }
-        return "\(TaskInfoTable.name) has no index on completed_time, so each collection reads the whole table; run: "
-            + TaskInfoTable.indexStatement
-    }
+    /// What should be known of the tables: which are left out and why, and the statements that make collections cheap.
+    package private(set) var advice: [String] = []
 
-    /// Collections between two looks at the table's columns and indexes.
+    /// Collections between two looks at tables, columns and indexes.
     private static let collectionsBetweenLooks = 30
-    /// The name of rows that have none.
-    private static let unnamed = "unknown"
 
     package init(client: PostgresClient, configuration: TaskConfiguration) {
         self.client = client
         self.configuration = configuration
-        ring = TaskRing(configuration: configuration)
+        cap = LabelCap(configuration)
     }
 
     /// How tasks fare now; nil while there is no table.
     package func read() throws(PostgresError) -> (state: TaskState?, anomalies: [Anomaly]) {
-        do {
-            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
-        } catch {
-            // The table may have been dropped or altered: look again before the next query.
-            collectionsUntilNextLook = 0
-            throw error
-        }
-    }
-
-    private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (TaskState?, [Anomaly]) {
-        var anomalies: [Anomaly] = []
-        guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
-            return (nil, anomalies)
-        }
-        if collectionsUntilNextLook == 0 {
-            table = try TaskInfoTable.find(transaction, &anomalies)
-            collectionsUntilNextLook = Self.collectionsBetweenLooks
-        }
+        if collectionsUntilNextLook == 0 { try look() }
         collectionsUntilNextLook -= 1
-        guard let table else {
-            collectionsUntilNextLook = 0
-            // What a table holds when it appears has come since this look.
-            ring.observe([], inProgress: [], at: now)
-            return (nil, anomalies)
+        var anomalies = anomaliesOfLook
+        var failure: PostgresError?
+        var read: Set<String> = []
+        for table in selection.chosen + selection.undecided {
+            guard let source = sources[table.title] else { continue }
+            do {
+                try client.readOnly { transaction throws(PostgresError) in try source.read(transaction, &anomalies) }
+                read.insert(table.title)
+            } catch {
+                // The table may have been dropped or altered: look again before the next query.
+                collectionsUntilNextLook = 0
+                guard let anomaly = Anomaly(error, readingTable: table.title) else { throw error }
+                if case .server(_, "42P01", _) = error { source.isAway = true }
+                anomalies.append(anomaly)
+                failure = failure ?? error.advising(onTable: table.title)
+            }
         }
-
-        let start = ring.start(at: now)
-        let ended = try transaction.query(
-            table.endedQuery(durationBounds: configuration.durationBounds),
-            [String(start)]
-        )
-        let unfinished = try transaction.query(TaskInfoTable.unfinishedQuery)
-        if ended.count >= TaskInfoTable.maximumGroups {
-            anomalies.append(
-                Anomaly(
-                    .overLimit,
-                    "\(TaskInfoTable.name): more than \(TaskInfoTable.maximumGroups) groups; counts are too low"
-                )
-            )
+        var isAnyCounted = selection.chosen.contains { read.contains($0.title) }
+        if !isAnyCounted, !read.isEmpty, !sources.values.contains(where: { $0.isCounted && $0.wasRead }) {
+            // What should be preferred cannot be read from the start on: take what can.
+            selection.promote(read)
+            for title in read { sources[title]?.isCounted = true }
+            isAnyCounted = true
         }
-        if unfinished.reduce(0, { $0 + ($1.integer(2) ?? 0) }) >= TaskInfoTable.maximumGroups {
-            anomalies.append(
-                Anomaly(
-                    .overLimit,
-                    "\(TaskInfoTable.name): over \(TaskInfoTable.maximumGroups) tasks in progress; the rest is not counted"
-                )
-            )
-        }
-        ring.observe(
-            ended.compactMap { Self.row($0) },
-            inProgress: unfinished.compactMap { row in
-                guard let status = row.text(1), let count = row.integer(2) else { return nil }
-                return (row.text(0) ?? Self.unnamed, status, Int(count))
-            },
-            at: now
-        )
-        let state = TaskState(
-            table: TaskInfoTable.name,
-            isIndexMissing: !table.isIndexed,
-            tasks: ring.aggregates(at: now),
-            foldedNames: ring.foldedNames
-        )
-        return (state, anomalies)
+        if let failure, !isAnyCounted { throw failure }
+        let counted = sources.values.filter(\.isCounted)
+        return (isAnyCounted ? TaskState(counted, read: read, foldedNames: cap.folded) : nil, anomalies)
     }
 
-    private static func row(_ row: PostgresRow) -> TaskRing.Row? {
-        guard let bucket = row.integer(0), let status = row.text(2), let count = row.integer(4) else { return nil }
-        return TaskRing.Row(
-            bucket: bucket,
-            task: row.text(1) ?? unnamed,
-            status: status,
-            durationIndex: row.integer(3).map { Int($0) },
-            count: Int(count),
-            durationSum: row.number(5) ?? 0,
-            retries: row.integer(6).map { Int($0) } ?? 0
-        )
+    /// Finds the tables and decides which to read.
+    private func look() throws(PostgresError) {
+        let (now, catalog) = try client.readOnly { transaction throws(PostgresError) in
+            let time = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) ?? 0
+            return (time, try TaskCatalog(configuration.tables, transaction))
+        }
+        selection.update(catalog.tables, areSame: areSame)
+        let there = Set(catalog.tables.map(\.title)).union(catalog.unreadable)
+        for (title, source) in sources where !there.contains(title) { source.isAway = true }
+        for table in selection.chosen + selection.undecided { sources[table.title] = source(of: table, at: now) }
+        for table in selection.chosen { sources[table.title]?.isCounted = true }
+        for (table, _) in selection.leftOut where sources[table.title]?.isCounted != true { sources[table.title] = nil }
+        lastLook = (now, there)
+
+        anomaliesOfLook = catalog.anomalies
+        if there.isEmpty {
+            let names = configuration.tables.map(\.table).joined(separator: ", ")
+            let problem =
+                "no task table (\(names)) in the search path; set up recorder/celery_signals.py, or grant SELECT"
+            anomaliesOfLook.append(Anomaly(.malformed, problem))
+        }
+        advice = selection.advice + selection.chosen.compactMap(\.advice)
+        if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
+            throw .server(address: client.address.redacted, state: "42501", message: denied.description)
+        }
+        let isComplete =
+            !selection.chosen.isEmpty && selection.undecided.isEmpty && sources.keys.allSatisfy(there.contains)
+        collectionsUntilNextLook = isComplete ? Self.collectionsBetweenLooks : 1
+    }
+
+    /// The source of a table that is to be read.
+    private func source(of table: TaskTable, at now: Int64) -> TaskSource {
+        if let source = sources[table.title] {
+            // Made anew: what it holds has come since it was away.
+            if source.isAway, source.table.identifier != table.identifier { source.noteAbsence(at: now) }
+            source.isAway = false
+            source.table = table
+            return source
+        }
+        let source = TaskSource(table, configuration, cap)
+        // What is in a table that was not there has come since.
+        if let lastLook, !lastLook.tables.contains(table.title) { source.noteAbsence(at: lastLook.time) }
+        return source
+    }
+
+    /// Whether two tables record the same tasks, judged by some that ended a while ago; nil while there are none, and
+    /// where one of the tables cannot be read now.
+    private func areSame(_ table: TaskTable, _ other: TaskTable) -> Bool? {
+        guard let query = table.commonTasksQuery(with: other) else { return false }
+        let rows = try? client.readOnly { transaction throws(PostgresError) in try transaction.query(query) }
+        guard let row = rows?.first, let common = row.integer(0), let all = row.integer(1), all > 0 else { return nil }
+        return common > 0
     }
 }

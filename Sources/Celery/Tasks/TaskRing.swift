@@ -12,9 +12,6 @@ struct TaskRing {
     static let maximumFuture: Int64 = 600
     /// After an outage of the source no more than this is caught up with.
     static let maximumBackfill: Int64 = 6 * 3600
-    /// The name that stands for all beyond the bound.
-    static let otherName = "other"
-
     /// One group of a query's result.
     struct Row: Equatable {
         /// Completion time in whole buckets since 1970.
@@ -26,12 +23,15 @@ struct TaskRing {
         var count: Int
         var durationSum: Double
         var retries: Int
+        /// The class of the exception of failed tasks.
+        var exception: String?
     }
 
     private struct Key: Hashable {
         let task: String
         let status: String
         let durationIndex: Int?
+        let exception: String?
     }
 
     private struct Amounts {
@@ -66,19 +66,22 @@ struct TaskRing {
         var durationCounts: [Int]
         var durationSum = 0.0
         var retries = 0
+        var errors: [String: Int] = [:]
         var inProgress: [String: Int] = [:]
     }
 
     private let configuration: TaskConfiguration
+    private let cap: LabelCap
     private var buckets: [Int64: [Key: Cell]] = [:]
     private var totals: [String: Totals] = [:]
     private var lastObservation: Int64?
     /// After an outage of the source: from where to read until when, since records that waited for it come later still.
     private var catchingUp: (from: Int64, until: Int64)?
-    private(set) var foldedNames = 0
 
-    init(configuration: TaskConfiguration) {
+    /// - Parameter cap: bounds the names, together with those of other tables.
+    init(configuration: TaskConfiguration, cap: LabelCap) {
         self.configuration = configuration
+        self.cap = cap
     }
 
     /// From which completion time (Unix seconds) to read at `now`: all windows at first, the open buckets afterwards.
@@ -95,7 +98,12 @@ struct TaskRing {
         // Rows of several names may be folded into one cell, so add them up first.
         var read: [Int64: [Key: Amounts]] = [:]
         for row in rows {
-            let key = Key(task: name(row.task), status: row.status, durationIndex: row.durationIndex)
+            let key = Key(
+                task: name(row.task),
+                status: row.status,
+                durationIndex: row.durationIndex,
+                exception: row.exception.map(cap.exception)
+            )
             let amounts = Amounts(count: row.count, durationSum: row.durationSum, retries: row.retries)
             read[row.bucket, default: [:]][key, default: Amounts()] += amounts
         }
@@ -139,6 +147,7 @@ struct TaskRing {
                 durationCounts: totals.durationCounts,
                 durationSum: totals.durationSum,
                 retries: totals.retries,
+                errors: totals.errors,
                 inProgress: totals.inProgress
             )
         }
@@ -157,8 +166,8 @@ struct TaskRing {
                 }
             }
             for (task, count) in ended where count > 0 {
-                let ratio = Double(successes[task] ?? 0) / Double(count)
-                ratios[task, default: []].append(SuccessRatio(window: window, ratio: ratio))
+                let ratio = SuccessRatio(window: window, successes: successes[task] ?? 0, ended: count)
+                ratios[task, default: []].append(ratio)
             }
         }
         return ratios
@@ -167,6 +176,7 @@ struct TaskRing {
     private mutating func count(_ growth: Amounts, of key: Key) {
         totals[key.task]?.results[key.status, default: 0] += growth.count
         totals[key.task]?.retries += growth.retries
+        if let exception = key.exception { totals[key.task]?.errors[exception, default: 0] += growth.count }
         guard let index = key.durationIndex, (0...configuration.durationBounds.count).contains(index) else { return }
         totals[key.task]?.durationCounts[index] += growth.count
         totals[key.task]?.durationSum += growth.durationSum
@@ -175,9 +185,7 @@ struct TaskRing {
     /// The name under which a task is counted; makes it known.
     private mutating func name(_ task: String) -> String {
         if totals[task] != nil { return task }
-        let isFull = totals.count >= configuration.maximumNames
-        if isFull { foldedNames += 1 }
-        let name = isFull ? Self.otherName : task
+        let name = cap.task(task)
         if totals[name] == nil {
             totals[name] = Totals(durationCounts: Array(repeating: 0, count: configuration.durationBounds.count + 1))
         }

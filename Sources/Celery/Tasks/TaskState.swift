@@ -1,12 +1,10 @@
-/// How tasks fare, from a task table. Counts run since the exporter started and never go down.
+/// How tasks fare, from task tables. Counts run since the exporter started and never go down.
 package struct TaskState: Equatable, Sendable {
-    /// The table's name.
-    package var table: String
-    /// Whether each collection must read the whole table, for want of an index on the completion time.
-    package var isIndexMissing: Bool
+    /// The tables that are read, by name, and whether each collection must read the whole, for want of an index.
+    package var tables: [String: Bool]
     /// By task name.
     package var tasks: [TaskAggregate]
-    /// Task names beyond the bound, folded into `other`.
+    /// Names of tasks and exceptions beyond their bounds, folded into `other`.
     package var foldedNames: Int
 }
 
@@ -17,18 +15,70 @@ package struct TaskAggregate: Equatable, Sendable {
     package var results: [String: Int]
     /// Successes among successes and failures, by window; absent where nothing ended in it.
     package var successRatios: [SuccessRatio]
-    /// Ended tasks by run time, one count more than `TaskConfiguration.durationBounds`.
-    package var durationCounts: [Int]
+    /// Ended tasks by run time, one count more than `TaskConfiguration.durationBounds`; nil where no table knows starts.
+    package var durationCounts: [Int]?
     /// Seconds.
     package var durationSum: Double
-    package var retries: Int
+    /// Nil where no table counts them.
+    package var retries: Int?
+    /// Failures by the class of the exception.
+    package var errors: [String: Int] = [:]
     /// Tasks not yet ended, by state; a state once seen stays, with 0.
     package var inProgress: [String: Int]
 }
 
 package struct SuccessRatio: Equatable, Sendable {
     package let window: TaskWindow
-    package let ratio: Double
+    package var successes: Int
+    /// Successes and failures; never 0.
+    package var ended: Int
+
+    package var ratio: Double { Double(successes) / Double(ended) }
+}
+
+extension TaskState {
+    /// Of several tables together. Of those that were not read just now only what was counted is told.
+    init(_ sources: [TaskSource], read: Set<String>, foldedNames: Int) {
+        var tasks: [String: TaskAggregate] = [:]
+        var tables: [String: Bool] = [:]
+        for source in sources {
+            let isRead = read.contains(source.table.title)
+            if isRead { tables[source.table.title] = !source.table.isIndexed }
+            for task in source.aggregates {
+                var task = task
+                if !isRead {
+                    task.inProgress = [:]
+                    task.successRatios = []
+                }
+                if tasks[task.name]?.add(task) == nil { tasks[task.name] = task }
+            }
+        }
+        self.tables = tables
+        self.tasks = tasks.values.sorted { $0.name < $1.name }
+        self.foldedNames = foldedNames
+    }
+}
+
+extension TaskAggregate {
+    /// Adds what another table tells of the tasks of that name.
+    mutating func add(_ other: TaskAggregate) {
+        results.merge(other.results, uniquingKeysWith: +)
+        inProgress.merge(other.inProgress, uniquingKeysWith: +)
+        errors.merge(other.errors, uniquingKeysWith: +)
+        durationSum += other.durationSum
+        if let counts = other.durationCounts {
+            durationCounts = durationCounts.map { zip($0, counts).map(+) } ?? counts
+        }
+        if let count = other.retries { retries = (retries ?? 0) + count }
+        for ratio in other.successRatios {
+            if let index = successRatios.firstIndex(where: { $0.window == ratio.window }) {
+                successRatios[index].successes += ratio.successes
+                successRatios[index].ended += ratio.ended
+            } else {
+                successRatios.append(ratio)
+            }
+        }
+    }
 }
 
 /// The last so many seconds.
@@ -36,14 +86,9 @@ package struct TaskWindow: Hashable, Sendable {
     /// As people write it: `5m`, `1h`.
     package let name: String
     package let seconds: Int64
-}
 
-package struct TaskConfiguration: Equatable, Sendable {
-    package var windows = [TaskWindow(name: "5m", seconds: 300), TaskWindow(name: "1h", seconds: 3600)]
-    /// Upper bounds of the duration histogram, in seconds.
-    package var durationBounds: [Double] = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]
-    /// Task names beyond this number are folded into `other`.
-    package var maximumNames = 500
-
-    package init() {}
+    package init(name: String, seconds: Int64) {
+        self.name = name
+        self.seconds = seconds
+    }
 }

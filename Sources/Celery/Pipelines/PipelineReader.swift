@@ -1,0 +1,181 @@
+package import Postgres
+
+/// Reads how pipelines fare from the first task table that knows with which task each began.
+///
+/// A collection looks at the pipelines of which a member has lately ended or is in progress, whatever the table holds.
+package final class PipelineReader {
+    private let client: PostgresClient
+    private let configuration: TaskConfiguration
+    private var tracker: PipelineTracker
+    private var table: TaskTable?
+    private var collectionsUntilNextLook = 0
+    private var lastReading: Double?
+
+    /// What would make it possible to look at pipelines; nil where nothing is missing, or nothing is known.
+    package private(set) var advice: String?
+
+    private static let collectionsBetweenLooks = 30
+    /// Seconds that members may appear after their times.
+    private static let lateness = 120.0
+    /// Pipelines that one collection looks at.
+    private static let maximumRoots = 20_000
+    /// Of these so many in one query.
+    private static let batch = 2000
+
+    package init(client: PostgresClient, configuration: TaskConfiguration) {
+        self.client = client
+        self.configuration = configuration
+        tracker = PipelineTracker(configuration: configuration)
+    }
+
+    /// How pipelines fare now; nil while no table knows of any.
+    package func read() throws(PostgresError) -> (state: PipelineState?, anomalies: [Anomaly]) {
+        do {
+            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
+        } catch {
+            collectionsUntilNextLook = 0
+            throw table.map { error.advising(onTable: $0.title) } ?? error
+        }
+    }
+
+    private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (PipelineState?, [Anomaly])
+    {
+        if collectionsUntilNextLook == 0 {
+            try look(transaction)
+            collectionsUntilNextLook = Self.collectionsBetweenLooks
+        }
+        collectionsUntilNextLook -= 1
+        if table == nil { collectionsUntilNextLook = 0 }
+        guard let table, let queries = PipelineQueries(table),
+            let now = try transaction.query("SELECT extract(epoch FROM now())").first?.number(0)
+        else { return (nil, []) }
+
+        let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
+        let since = lastReading.map { $0 - Self.lateness } ?? now - longest
+        var roots = Set(tracker.openRoots)
+        for row in try transaction.query(queries.changed(limit: Self.maximumRoots), [String(since)]) {
+            if let root = row.text(0) { roots.insert(root) }
+        }
+        var anomalies: [Anomaly] = []
+        if roots.count >= Self.maximumRoots {
+            let problem = "\(table.title): more than \(Self.maximumRoots) pipelines at once; the rest is not counted"
+            anomalies.append(Anomaly(.overLimit, problem))
+        }
+        let all = roots.sorted()
+        var readings: [PipelineReading] = []
+        for start in stride(from: 0, to: all.count, by: Self.batch) {
+            let batch = Array(all[start..<min(start + Self.batch, all.count)])
+            readings += try transaction.query(queries.members(rootCount: batch.count), batch).compactMap(Self.reading)
+        }
+        tracker.observe(readings, at: now)
+        lastReading = now
+        return (tracker.state(at: now), anomalies)
+    }
+
+    private func look(_ transaction: borrowing PostgresTransaction) throws(PostgresError) {
+        advice = nil
+        table = nil
+        for found in try TaskCatalog(configuration.tables, transaction).tables {
+            guard let queries = PipelineQueries(found) else { continue }
+            guard queries.isIndexed, found.isIndexed else {
+                advice = "\(found.title) lacks an index, so pipelines are not counted; run: \(queries.statements)"
+                return
+            }
+            table = found
+            return
+        }
+    }
+
+    private static func reading(_ row: PostgresRow) -> PipelineReading? {
+        guard let root = row.text(0), let members = row.integer(2) else { return nil }
+        return PipelineReading(
+            root: root,
+            rootTask: row.text(1),
+            members: Int(members),
+            succeeded: Int(row.integer(3) ?? 0),
+            failed: Int(row.integer(4) ?? 0),
+            total: row.integer(5).flatMap { (1...1_000_000).contains($0) ? Int($0) : nil },
+            start: row.number(6),
+            end: row.number(7),
+            failure: row.number(8)
+        )
+    }
+}
+
+/// The SQL about pipelines of one table.
+private struct PipelineQueries {
+    private let table: TaskTable
+    private let id: String
+    private let root: String
+    private let completed: TaskTable.Column
+    private let end: String
+
+    /// States in which a member has failed for good.
+    private static let failed = ["FAILURE", "REVOKED", "REJECTED"]
+
+    /// - Returns: nil where the table does not know with which task each began.
+    init?(_ table: TaskTable) {
+        guard let id = table.columns[.id], let root = table.anywhere(.root), let completed = table.columns[.completed],
+            let end = table.moment(.completed)
+        else { return nil }
+        self.table = table
+        self.id = "t.\(id.quoted)"
+        self.root = root
+        self.completed = completed
+        self.end = end
+    }
+
+    /// What makes the missing index on the root; nil where there is one.
+    private var rootIndexStatement: String? {
+        if let own = table.columns[.root] { return table.kind.indexStatement(on: table.name, own) }
+        for detail in table.details {
+            if let other = detail.columns[.root] { return detail.kind.indexStatement(on: detail.name, other) }
+        }
+        return nil
+    }
+
+    var isIndexed: Bool { rootIndexStatement == nil }
+
+    var statements: String {
+        [rootIndexStatement, table.indexStatement(.completed)].compactMap { $0 }.joined(separator: "; ")
+    }
+
+    private var total: String { table.anywhere(.chainTotal) ?? "NULL::integer" }
+    private var from: String { table.from(with: [.root, .chainTotal]) }
+    /// A task that nobody set off, and that sets off no chain, is none.
+    private var isMember: String { "\(root) IS NOT NULL AND (\(root)::text <> \(id)::text OR \(total) > 1)" }
+
+    /// Roots of pipelines with a member that ended since a time ($1, Unix seconds), or is in progress.
+    func changed(limit: Int) -> String {
+        """
+        SELECT root FROM (
+            SELECT DISTINCT \(root)::text AS root FROM \(from)
+            WHERE t.\(completed.quoted) >= \(table.bound("$1", completed)) AND \(isMember)
+            UNION
+            SELECT * FROM (
+                SELECT \(root)::text FROM \(from)
+                WHERE \(table.readsUnfinished ? table.isState(amongst: TaskTable.unfinishedStates) : "false") AND \(isMember)
+                LIMIT \(limit)
+            ) AS unfinished
+        ) AS roots
+        WHERE length(root) <= 255
+        LIMIT \(limit)
+        """
+    }
+
+    /// What the table has of pipelines ($1, $2, ...).
+    func members(rootCount: Int) -> String {
+        let roots = (1...max(1, rootCount)).map { "$\($0)" }.joined(separator: ", ")
+        let failed = Self.failed.map(TaskTable.literal).joined(separator: ", ")
+        let start = table.moment(.started).map { "CASE WHEN isfinite(\($0)) THEN \($0) END" } ?? end
+        return """
+            SELECT \(root)::text, max(\(table.text(.task))) FILTER (WHERE \(id)::text = \(root)::text), count(*),
+                count(*) FILTER (WHERE \(table.state) = 'SUCCESS'), count(*) FILTER (WHERE \(table.state) IN (\(failed))),
+                max(\(total)), extract(epoch FROM min(\(start))), extract(epoch FROM max(\(end)) FILTER (WHERE isfinite(\(end)))),
+                extract(epoch FROM min(\(end)) FILTER (WHERE \(table.state) IN (\(failed))))
+            FROM \(from)
+            WHERE \(root) IN (\(roots))
+            GROUP BY 1
+            """
+    }
+}

@@ -1,0 +1,88 @@
+internal import Postgres
+
+/// One table that is read, and what was counted from it.
+final class TaskSource {
+    /// As it was last found.
+    var table: TaskTable
+    /// Whether it is told of: not while another table may have the same tasks.
+    var isCounted = false
+    /// Whether the table was gone when it was last looked for.
+    var isAway = false
+    private let configuration: TaskConfiguration
+    private var ring: TaskRing
+    private var now: Int64 = 0
+    /// Whether it was ever read.
+    private(set) var wasRead = false
+
+    /// The name of rows that have none.
+    private static let unnamed = "unknown"
+
+    init(_ table: TaskTable, _ configuration: TaskConfiguration, _ cap: LabelCap) {
+        self.table = table
+        self.configuration = configuration
+        ring = TaskRing(configuration: configuration, cap: cap)
+    }
+
+    /// What was counted so far, without what the table cannot tell.
+    var aggregates: [TaskAggregate] {
+        ring.aggregates(at: now).map { task in
+            var task = task
+            if !table.hasStart { task.durationCounts = nil }
+            if !table.hasRetries { task.retries = nil }
+            return task
+        }
+    }
+
+    /// The table was not there at that time: what it holds has come since.
+    func noteAbsence(at time: Int64) {
+        now = time
+        ring.observe([], inProgress: [], at: time)
+    }
+
+    /// Takes in what has ended since the last time, and what is in progress.
+    func read(_ transaction: borrowing PostgresTransaction, _ anomalies: inout [Anomaly]) throws(PostgresError) {
+        guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
+            return
+        }
+        let ended = try transaction.query(
+            table.endedQuery(durationBounds: configuration.durationBounds),
+            [String(ring.start(at: now))]
+        )
+        let unfinished = table.readsUnfinished ? try transaction.query(table.unfinishedQuery) : []
+        if ended.count >= TaskTable.maximumGroups {
+            let problem = "\(table.title): more than \(TaskTable.maximumGroups) groups; counts are too low"
+            anomalies.append(Anomaly(.overLimit, problem))
+        }
+        if unfinished.reduce(0, { $0 + ($1.integer(2) ?? 0) }) >= TaskTable.maximumGroups {
+            let problem = "\(table.title): over \(TaskTable.maximumGroups) tasks in progress; the rest is not counted"
+            anomalies.append(Anomaly(.overLimit, problem))
+        }
+        self.now = now
+        wasRead = true
+        ring.observe(
+            ended.compactMap { row($0) },
+            inProgress: unfinished.compactMap { row in
+                guard let status = row.text(1), let count = row.integer(2) else { return nil }
+                let task = row.text(0) ?? Self.unnamed
+                return configuration.tells(of: task) ? (task, status, Int(count)) : nil
+            },
+            at: now
+        )
+    }
+
+    private func row(_ row: PostgresRow) -> TaskRing.Row? {
+        guard let bucket = row.integer(0), let status = row.text(2), let count = row.integer(4) else { return nil }
+        let task = row.text(1) ?? Self.unnamed
+        guard configuration.tells(of: task) else { return nil }
+        return TaskRing.Row(
+            bucket: bucket,
+            task: task,
+            status: status,
+            durationIndex: row.integer(3).map { Int($0) },
+            count: Int(count),
+            durationSum: row.number(5) ?? 0,
+            retries: row.integer(6).map { Int($0) } ?? 0,
+            exception: row.text(7)
+        )
+    }
+}

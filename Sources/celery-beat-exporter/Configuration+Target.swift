@@ -1,0 +1,219 @@
+internal import Celery
+internal import Postgres
+internal import Redis
+
+// What is said of the Celery application: its servers, beats, queues and tasks.
+
+extension Configuration {
+    mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        func address(_ setting: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
+            guard let setting else { return nil }
+            do {
+                return try RedisAddress(url: setting.value)
+            } catch {
+                throw ConfigurationError(setting, error.description)
+            }
+        }
+        let broker = settings.find(flags.brokerURL, "broker.url", aliases: ["CELERY_BROKER_URL", "REDIS_URL"])
+        target.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"]))
+        let redBeat = settings.find(flags.redBeatURL, "redbeat.url", aliases: ["REDBEAT_REDIS_URL"])
+        target.redBeatAddress = try address(redBeat) ?? target.broker
+        target.redBeat.isExpected = redBeat != nil
+    }
+
+    mutating func readBeat(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        if let prefix = settings.find(flags.redBeatKeyPrefix, "redbeat.key-prefix") {
+            target.redBeat.keyPrefix = prefix.value
+        }
+        if let key = settings.find(flags.redBeatLockKey, "redbeat.lock-key") {
+            let prefix = target.redBeat.keyPrefix
+            // RedBeat 2.3 and later puts the prefix before a key that lacks it.
+            target.redBeat.lock =
+                key.value == "none" ? .off : .key(key.value.hasPrefix(prefix) ? key.value : prefix + key.value)
+        }
+        let year = 31_536_000.0
+        target.redBeat.lockTimeout = try settings.seconds(
+            flags.redBeatLockTimeout,
+            "redbeat.lock-timeout",
+            in: 1...year
+        )
+        target.redBeat.maxLoopInterval = try settings.seconds(
+            flags.beatMaxLoopInterval,
+            "beat.max-loop-interval",
+            in: 0.1...year
+        )
+        target.redBeat.grace = try settings.seconds(flags.beatGrace, "beat.grace", in: 0...year) ?? target.redBeat.grace
+        maximumEntrySeries =
+            try settings.number(flags.beatMaxEntrySeries, "beat.max-entry-series", in: 0...20_000) ?? maximumEntrySeries
+    }
+
+    /// Which beats to look for, and how. Whatever is named must be possible, and nothing may be named twice.
+    mutating func readSchedulers(
+        _ flags: Flags,
+        _ settings: Settings,
+        _ file: ConfigurationFile?
+    ) throws(ConfigurationError) {
+        let schedule = try file.flatMap { file throws(ConfigurationError) in try ExpectedSchedule(file) }
+        target.expectedEntries = schedule?.entries ?? []
+        if let file, let schedule, target.database == nil {
+            throw file.error(
+                line: schedule.line,
+                "schedule needs the database with the task table; give --database.url"
+            )
+        }
+        let ping = settings.find(flags.beatPing, "beat.ping")
+        target.pingPattern = ping?.value
+        if let ping, target.broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
+
+        guard let setting = settings.list(flags.beatScheduler, "beat.scheduler"), setting.value != "auto" else {
+            return
+        }
+        var named: Set<Scheduler> = []
+        for name in setting.value.split(separator: ",").map(\.trimmed) {
+            guard let scheduler = Scheduler(rawValue: name) else {
+                let names = Scheduler.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ConfigurationError(setting, "must be auto, or some of \(names)")
+            }
+            guard named.insert(scheduler).inserted else {
+                throw ConfigurationError(
+                    setting,
+                    "\(name) is named twice, and two beats cannot share the label; name it once, and give the other "
+                        + "application an exporter of its own"
+                )
+            }
+            let needs: String? =
+                switch scheduler {
+                case .redbeat: target.redBeatAddress == nil ? "--redbeat.url or --broker.url" : nil
+                case .django: target.database == nil ? "--database.url" : nil
+                case .evidence: schedule == nil ? "a list under schedule in the configuration file" : nil
+                case .ping: ping == nil ? "--beat.ping" : nil
+                }
+            if let needs { throw ConfigurationError(setting, "\(name) needs \(needs)") }
+        }
+        if let file, let schedule, !named.contains(.evidence) {
+            throw file.error(
+                line: schedule.line,
+                "schedule is given, but \(setting.origin) leaves evidence out; add it there or remove schedule"
+            )
+        }
+        if let ping, !named.contains(.ping) {
+            throw ConfigurationError(ping, "\(setting.origin) leaves ping out; add it there or remove beat.ping")
+        }
+        target.schedulers = named
+        if named.contains(.redbeat) { target.redBeat.isExpected = true }
+    }
+
+    mutating func readQueues(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        if let prefix = settings.find(flags.brokerKeyPrefix, "broker.key-prefix") {
+            target.queues.keys.prefix = prefix.value
+        }
+        if let queues = settings.list(flags.queues, "queues") {
+            target.queues.names = queues.value.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty }
+            guard target.queues.names.count <= target.queues.maximumQueues else {
+                throw ConfigurationError(queues, "at most \(target.queues.maximumQueues) queues")
+            }
+        }
+        let year = 31_536_000.0
+        if let timeout = try settings.seconds(flags.brokerVisibilityTimeout, "broker.visibility-timeout", in: 1...year)
+        {
+            target.queues.visibilityTimeout = timeout
+        }
+        target.queues.discovers =
+            try settings.choice(
+                flags.queuesDiscover.map { $0 ? "yes" : "no" },
+                "queues.discover",
+                ["yes": true, "no": false, "true": true, "false": false]
+            ) ?? true
+        if let separator = settings.find(flags.queuesSeparator, "queues.separator") {
+            target.queues.keys.separator = separator.value
+        }
+        if let steps = settings.find(flags.queuesPrioritySteps, "queues.priority-steps") {
+            let numbers = steps.value.split(separator: ",").map { Int($0.trimmed) }
+            let valid = numbers.compactMap { $0 }.filter { (0...255).contains($0) }
+            guard valid.count == numbers.count, !valid.isEmpty, valid.count <= 32, Set(valid).count == valid.count
+            else {
+                throw ConfigurationError(steps, "must be different numbers from 0 to 255, as in 0,3,6,9")
+            }
+            target.queues.keys.prioritySteps = valid.sorted()
+        }
+    }
+
+    mutating func readDatabase(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        // Another result backend says nothing of a database.
+        let backend = "CELERY_RESULT_BACKEND"
+        let hasBackend = settings.environment[backend]?.hasPrefix("db+postgresql") == true
+        let aliases = ["DATABASE_URL"] + (hasBackend ? [backend] : [])
+        let found = settings.find(flags.databaseURL, "database.url", aliases: aliases)
+        guard let setting = leavingOut(found, unless: ["postgres", "db+postgres", "host"]) else { return }
+        do {
+            let address = try PostgresAddress(setting.value)
+            for parameter in address.ignoredParameters {
+                warnings.append("\(setting.origin): the parameter \(parameter) is not for PostgreSQL and is left out")
+            }
+            target.database = address
+        } catch {
+            throw ConfigurationError(setting, error.description)
+        }
+    }
+
+    mutating func readTasks(
+        _ flags: Flags,
+        _ settings: Settings,
+        _ file: ConfigurationFile?
+    ) throws(ConfigurationError) {
+        if let windows = settings.list(flags.tasksWindows, "tasks.windows") {
+            target.tasks.windows = []
+            for name in windows.value.split(separator: ",").map(\.trimmed) {
+                let seconds = PrometheusDuration.parse(name).map { Int64($0 / .seconds(1)) } ?? 0
+                guard (60...21_600).contains(seconds), target.tasks.windows.count < 8 else {
+                    throw ConfigurationError(windows, "must be at most 8 durations from 1m to 6h, as in 5m,1h")
+                }
+                target.tasks.windows.append(TaskWindow(name: name, seconds: seconds))
+            }
+            guard Set(target.tasks.windows.map(\.seconds)).count == target.tasks.windows.count else {
+                throw ConfigurationError(windows, "must be different durations, as in 5m,1h")
+            }
+        }
+        if let buckets = settings.list(flags.tasksDurationBuckets, "tasks.duration-buckets") {
+            let bounds = buckets.value.split(separator: ",").map { Double($0.trimmed) ?? .nan }
+            guard (1...50).contains(bounds.count), bounds.allSatisfy({ $0 > 0 && $0 < 1e9 }),
+                zip(bounds, bounds.dropFirst()).allSatisfy(<)
+            else {
+                throw ConfigurationError(buckets, "must be 1 to 50 ascending numbers of seconds, as in 0.1,1,10,60")
+            }
+            target.tasks.durationBounds = bounds
+        }
+        func patterns(_ values: [String], _ flag: String) throws(ConfigurationError) -> [String] {
+            guard let setting = settings.list(values, flag) else { return [] }
+            let patterns = setting.value.split(separator: ",").map(\.trimmed).filter { !$0.isEmpty }
+            guard patterns.count <= 100 else { throw ConfigurationError(setting, "at most 100 patterns") }
+            return patterns
+        }
+        target.tasks.include = try patterns(flags.tasksInclude, "tasks.include")
+        target.tasks.exclude = try patterns(flags.tasksExclude, "tasks.exclude")
+        let names = 0...10_000
+        if let number = try settings.number(flags.tasksMaxNames, "tasks.max-names", in: names) {
+            target.tasks.maximumNames = number
+        }
+        if let number = try settings.number(flags.tasksMaxExceptions, "tasks.max-exceptions", in: names) {
+            target.tasks.maximumExceptions = number
+        }
+        if let number = try settings.number(flags.tasksMaxWorkers, "tasks.max-workers", in: names) {
+            target.maximumWorkers = number
+        }
+        if let file { target.tasks.tables = try TaskTables(file).definitions }
+    }
+
+    /// A variable that the application has for itself may well name another kind of server, which is no mistake: it is
+    /// left out with a warning. What was given to the exporter itself is never left out.
+    private mutating func leavingOut(
+        _ setting: Settings.Found?,
+        unless beginnings: [String]
+    ) -> Settings.Found? {
+        guard let setting, setting.isShared else { return setting }
+        let value = setting.value.lowercased()
+        if beginnings.contains(where: { value.hasPrefix($0) }) { return setting }
+        warnings.append("\(setting.origin): names no server this program reads, and is left out")
+        return nil
+    }
+}

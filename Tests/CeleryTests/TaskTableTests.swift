@@ -1,0 +1,83 @@
+import Testing
+
+@testable import Celery
+
+@Suite struct SQLNameTests {
+    @Test(arguments: [
+        ("task_info", ["task_info"]), ("Jobs.Runs", ["jobs", "runs"]),
+        (#""Jobs"."Task ""Runs""""#, ["Jobs", #"Task "Runs""#]),
+        (#"jobs."two words""#, ["jobs", "two words"]),
+    ])
+    func namesOfTables(text: String, parts: [String]) {
+        #expect(SQLName.parts(text) == parts)
+    }
+
+    @Test(arguments: [
+        "", ".", "a.", ".a", "a.b.c", "two words", "1a", #""a"#, #"""#, #""""#, #""a"b"#, "a;b", "é",
+        String(repeating: "a", count: 64),
+    ])
+    func noNamesOfTables(text: String) {
+        #expect(SQLName.parts(text) == nil)
+    }
+
+    @Test func quotes() {
+        #expect(SQLName.quoted("task_info") == "task_info")
+        #expect(SQLName.quoted("Task") == #""Task""#)
+        #expect(SQLName.quoted(#"a"b"#) == #""a""b""#)
+        #expect(SQLName.quoted("1a") == #""1a""#)
+    }
+}
+
+@Suite struct TaskTableSelectionTests {
+    private func table(_ title: String, _ identifier: Int64) -> TaskTable {
+        TaskTable(
+            definition: TaskTableDefinition(table: title, columns: [:]),
+            identifier: identifier,
+            name: title,
+            kind: .table,
+            columns: [:],
+            details: [],
+            zone: "UTC",
+            estimatedRows: 0
+        )
+    }
+
+    private func titles(_ selection: TaskTableSelection) -> [[String]] {
+        [selection.chosen.map(\.title), selection.undecided.map(\.title), selection.leftOut.map(\.table.title)]
+    }
+
+    @Test func tablesWithOtherTasksAreAllRead() {
+        var selection = TaskTableSelection()
+        selection.update([table("a", 1), table("b", 2)]) { _, _ in false }
+        #expect(titles(selection) == [["a", "b"], [], []])
+        #expect(selection.advice.isEmpty)
+    }
+
+    @Test func ofTablesWithTheSameTasksTheFirstIsRead() {
+        var selection = TaskTableSelection()
+        selection.update([table("a", 1), table("b", 2), table("c", 3)]) { table, _ in table.title == "b" }
+        #expect(titles(selection) == [["a", "c"], [], ["b"]])
+        #expect(selection.advice == ["b records the same tasks as a, which is read; it is not"])
+    }
+
+    @Test func whatIsReadStaysSo() {
+        var selection = TaskTableSelection()
+        selection.update([table("b", 2)]) { _, _ in true }
+        #expect(titles(selection) == [["b"], [], []])
+        // A table that is preferred comes later, and nobody knows yet what it holds.
+        selection.update([table("a", 1), table("b", 2)]) { _, _ in nil }
+        #expect(titles(selection) == [["b"], ["a"], []])
+        selection.update([table("a", 1), table("b", 2)]) { _, _ in true }
+        #expect(titles(selection) == [["b"], [], ["a"]])
+        // What is known is not asked again; another table of that name is.
+        selection.update([table("a", 1), table("b", 2)]) { _, _ in nil }
+        #expect(titles(selection) == [["b"], [], ["a"]])
+        selection.update([table("a", 9), table("b", 2)]) { _, _ in false }
+        #expect(titles(selection) == [["b", "a"], [], []])
+        // Both count, whatever is not known of a new one.
+        selection.update([table("a", 10), table("b", 2)]) { _, _ in nil }
+        #expect(titles(selection) == [["a", "b"], [], []])
+        selection.update([table("a", 10)]) { _, _ in true }
+        #expect(titles(selection) == [["a"], [], []])
+    }
+}
