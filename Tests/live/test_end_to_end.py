@@ -71,6 +71,9 @@ def test_every_documented_family_is_stored(stack: Stack) -> None:
     # A burst of low priority, more than the workers can take at once.
     with contextlib.closing(Celery("test", broker=stack.redis_url)) as application:
         application.send_task("shop.mail.send_newsletter", queue="mail")
+        # Every fifth fails, in each of the two processes.
+        for _ in range(10):
+            application.send_task("shop.orders.settle")
 
     def missing() -> set[str]:
         names = json.loads(fetch(f"{stack.prometheus.url}/api/v1/label/__name__/values"))["data"]

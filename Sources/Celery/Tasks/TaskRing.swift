@@ -117,7 +117,8 @@ struct TaskRing {
         for (bucket, cells) in read {
             for (key, amounts) in cells {
                 let growth = amounts.growth(since: buckets[bucket]?[key]?.read ?? Amounts())
-                if !isBaseline { count(growth, of: key) }
+                // What is known at the start counts from 0, so that its first increase shows.
+                count(isBaseline ? Amounts() : growth, of: key)
                 buckets[bucket, default: [:]][key, default: Cell()].accumulated += growth
                 buckets[bucket]?[key]?.read = amounts
             }
