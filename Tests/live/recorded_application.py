@@ -1,4 +1,4 @@
-"""A small Celery application with the recorder, for test_recorder.py.
+"""A small Celery application with the recorder, for test_recorder.py and test_recorder_tables.py.
 
 BROKER_URL in the environment is the broker and the result backend.
 """
@@ -8,7 +8,7 @@ import time
 
 import celery_signals  # noqa: F401, its import connects the signals
 from celery import Celery
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 
 app = Celery("recorded", broker=os.environ.get("BROKER_URL"), backend=os.environ.get("BROKER_URL"))
 app.conf.worker_hijack_root_logger = False
@@ -69,6 +69,11 @@ def retry_in_an_hour(self) -> None:
 @app.task
 def ignore() -> None:
     raise Ignore()
+
+
+@app.task(acks_late=True)
+def reject() -> None:
+    raise Reject("not for us", requeue=False)
 
 
 @app.task(bind=True)

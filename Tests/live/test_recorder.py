@@ -63,12 +63,12 @@ class Stage:
             wait_until(lambda: "ready." in worker.log.read_text(), SECONDS, f"{name} to be ready")
             yield worker
 
-    def run(self, code: str) -> str:
+    def run(self, code: str, **settings: str) -> str:
         """What a Python process that records prints; it has ended."""
         done = subprocess.run(
             [sys.executable, "-c", code],
             check=False,
-            env={**os.environ, **self.environment()},
+            env={**os.environ, **self.environment(**settings)},
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -77,10 +77,10 @@ class Stage:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def sent(self, expression: str) -> str:
+    def sent(self, expression: str, **settings: str) -> str:
         """What an expression about the application gives in a process of its own."""
         lines = ["from celery import chain", "from recorded_application import *"]
-        return self.run("\n".join([*lines, f"print({expression})"]))
+        return self.run("\n".join([*lines, f"print({expression})"]), **settings)
 
     def select(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         with connected(self.postgres.url) as connection:
@@ -370,32 +370,33 @@ SENDER = [record("PENDING", 0, task_name="t", chain_total=3)]
 FIRST_ATTEMPT = [started(0, 1), record("RETRY", 1), record("RETRY", 1, error_message="E")]
 
 
-@pytest.mark.parametrize(
-    ("processes", "expected"),
-    [
-        ([SENDER, [started(0, 1), completed("SUCCESS", 0, 2)]], ("SUCCESS", 0, 1, 2)),
-        ([SENDER, FIRST_ATTEMPT], ("RETRY", 1, 1, None)),
-        (
-            [SENDER, FIRST_ATTEMPT, [started(1, 3), completed("SUCCESS", 1, 4)]],
-            ("SUCCESS", 1, 3, 4),
-        ),
-        # The second attempt ran where the clock is behind.
-        ([SENDER, FIRST_ATTEMPT, [started(1, 0.5)]], ("STARTED", 1, 0.5, None)),
-        # Killed by the time limit: the main process does not know the attempt.
-        ([SENDER, [started(1, 3)], [completed("FAILURE", None, 5)]], ("FAILURE", 1, 3, 5)),
-        ([SENDER, [started(0, 1)], [completed("REVOKED", 0, 2)]], ("REVOKED", 0, 1, 2)),
-        # Delivered twice, and the earlier attempt ended last.
-        ([[completed("SUCCESS", 0, 9)], [completed("FAILURE", 1, 5)]], ("FAILURE", 1, None, 5)),
-        # Replaced: its own end comes late, the replacement has run meanwhile.
-        (
-            [
-                [started(0, 1), completed("IGNORED", 0, 5)],
-                [started(0, 2), completed("SUCCESS", 0, 4)],
-            ],
-            ("SUCCESS", 0, 2, 4),
-        ),
-    ],
-)
+# What several processes write about one task, and the state in which it must end.
+ARRIVALS: list[tuple[Any, tuple[Any, ...]]] = [
+    ([SENDER, [started(0, 1), completed("SUCCESS", 0, 2)]], ("SUCCESS", 0, 1, 2)),
+    ([SENDER, FIRST_ATTEMPT], ("RETRY", 1, 1, None)),
+    (
+        [SENDER, FIRST_ATTEMPT, [started(1, 3), completed("SUCCESS", 1, 4)]],
+        ("SUCCESS", 1, 3, 4),
+    ),
+    # The second attempt ran where the clock is behind.
+    ([SENDER, FIRST_ATTEMPT, [started(1, 0.5)]], ("STARTED", 1, 0.5, None)),
+    # Killed by the time limit: the main process does not know the attempt.
+    ([SENDER, [started(1, 3)], [completed("FAILURE", None, 5)]], ("FAILURE", 1, 3, 5)),
+    ([SENDER, [started(0, 1)], [completed("REVOKED", 0, 2)]], ("REVOKED", 0, 1, 2)),
+    # Delivered twice, and the earlier attempt ended last.
+    ([[completed("SUCCESS", 0, 9)], [completed("FAILURE", 1, 5)]], ("FAILURE", 1, None, 5)),
+    # Replaced: its own end comes late, the replacement has run meanwhile.
+    (
+        [
+            [started(0, 1), completed("IGNORED", 0, 5)],
+            [started(0, 2), completed("SUCCESS", 0, 4)],
+        ],
+        ("SUCCESS", 0, 2, 4),
+    ),
+]
+
+
+@pytest.mark.parametrize(("processes", "expected"), ARRIVALS)
 @pytest.mark.parametrize("batched", [False, True])
 def test_state_never_goes_backwards(
     stage: Stage,
