@@ -35,6 +35,8 @@ package final class PostgresClient {
         guard let opened = connection.take() else {
             preconditionFailure("a transaction begins only on an open connection")
         }
+        // The server would refuse to send what is not UTF-8; here such bytes are replaced.
+        let encoding = opened.holdsPlainBytes ? "; SET LOCAL client_encoding = SQL_ASCII" : ""
         let transaction = PostgresTransaction(connection: opened, deadline: ContinuousClock.now + timeout)
         let statementTimeout = max(1, Int(timeout / .milliseconds(1)) * 9 / 10)
         let lockTimeout = max(1, statementTimeout / 2)
@@ -43,7 +45,7 @@ package final class PostgresClient {
             BEGIN TRANSACTION READ ONLY; \
             SET LOCAL statement_timeout = \(statementTimeout); \
             SET LOCAL lock_timeout = \(lockTimeout); \
-            SET LOCAL timezone = 'UTC'
+            SET LOCAL timezone = 'UTC'\(encoding)
             """
         )
         let value: Value

@@ -55,6 +55,11 @@ struct PostgresConnection: ~Copyable {
         PQfinish(connection)
     }
 
+    /// Whether the database holds bytes of no known encoding, as old ones under the C locale do.
+    var holdsPlainBytes: Bool {
+        PQparameterStatus(connection, "server_encoding").map { String(cString: $0) } == "SQL_ASCII"
+    }
+
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
     func query(_ sql: String, _ arguments: [String], until deadline: ContinuousClock.Instant) throws(PostgresError)
         -> [PostgresRow]

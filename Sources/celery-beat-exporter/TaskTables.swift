@@ -39,7 +39,12 @@ struct TaskTables {
             }
             own.append(definition)
         }
-        definitions = own + TaskTableDefinition.known.filter { known in !own.contains { $0.table == known.table } }
+        // A known table of which only details differ keeps its place.
+        let known = TaskTableDefinition.known.map { known in
+            own.first { $0.table == known.table && $0.columns == known.columns } ?? known
+        }
+        let first = own.filter { !known.contains($0) }
+        definitions = first + known.filter { known in !first.contains { $0.table == known.table } }
     }
 
     private static func definition(

@@ -7,12 +7,16 @@ struct PipelineTracker {
     private var aggregates: [String: PipelineAggregate] = [:]
     /// Pipelines in progress, with when something last happened and what their first task is called.
     private var open: [String: (name: String, activity: Double)] = [:]
+    /// Pipelines whose first task is not recorded yet, and since when: processes write each for itself.
+    private var nameless: [String: Double] = [:]
     /// Pipelines that were counted, and when they last showed.
     private var closed: [String: Double] = [:]
     /// What ended, for the windows.
     private var ends: [(time: Double, name: String, isSuccess: Bool)] = []
     private var start: Double?
 
+    /// After so many seconds the first task will not be recorded any more.
+    private static let lateness = 120.0
     /// The next member of a chain is recorded within this many seconds of the one before it.
     /// What pipelines are called whose first task is not recorded.
     private static let unnamed = "unknown"
@@ -29,7 +33,7 @@ struct PipelineTracker {
     }
 
     /// The pipelines that must be looked at again.
-    var openRoots: [String] { Array(open.keys) }
+    var openRoots: [String] { Array(open.keys) + Array(nameless.keys) }
 
     /// - Parameters:
     ///   - readings: what the source has of the pipelines that were asked for.
@@ -40,11 +44,17 @@ struct PipelineTracker {
         // Whose rows are gone, nobody will hear of again.
         let present = Set(readings.map(\.root))
         open = open.filter { present.contains($0.key) }
+        nameless = nameless.filter { present.contains($0.key) }
         for reading in readings where configuration.tells(of: reading.rootTask ?? Self.unnamed) {
             if closed[reading.root] != nil {
                 closed[reading.root] = now
                 continue
             }
+            if reading.rootTask == nil, now < (nameless[reading.root] ?? now) + Self.lateness {
+                if nameless.count < Self.maximumOpen { nameless[reading.root] = nameless[reading.root] ?? now }
+                continue
+            }
+            nameless[reading.root] = nil
             let name = self.name(reading.rootTask ?? Self.unnamed)
             guard let outcome = Self.outcome(of: reading, at: now) else {
                 if open.count < Self.maximumOpen || open[reading.root] != nil {

@@ -88,6 +88,7 @@ package final class TaskReader {
         }
         let isComplete =
             !selection.chosen.isEmpty && selection.undecided.isEmpty && sources.keys.allSatisfy(there.contains)
+            && !catalog.anomalies.contains { $0.kind == .permission }
         collectionsUntilNextLook = isComplete ? Self.collectionsBetweenLooks : 1
     }
 
