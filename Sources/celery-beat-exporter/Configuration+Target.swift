@@ -63,6 +63,9 @@ extension Configuration {
         }
         let ping = settings.find(flags.beatPing, "beat.ping")
         target.pingPattern = ping?.value
+        if let ping, collectTimeout < .seconds(2) {
+            throw ConfigurationError(ping, "an answer may take a second; make --collect.timeout at least 2s")
+        }
         if let ping, target.broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
 
         guard let setting = settings.list(flags.beatScheduler, "beat.scheduler"), setting.value != "auto" else {

@@ -70,6 +70,16 @@ import Testing
         #expect(clock.skew == 295)
     }
 
+    /// The clock was set after beat had asked for the lock.
+    @Test func runsKnowBetterThanTheLock() {
+        var clock = clock(ahead: 0, phases: [5, 5])
+        clock.observe(start: 4600, at: 1030)
+        #expect(clock.skew == 0)
+        var absurd = BeatClock()
+        absurd.observe(start: 1e9, at: 1000)
+        #expect(absurd.skew == nil)
+    }
+
     /// Later is the safe side.
     @Test func oneRunIsEnoughToTakeThingsForLater() {
         let behind = clock(ahead: -300, phases: [5])

@@ -67,11 +67,23 @@ import Testing
     @Test func scansOfOthersAreNoSignOfLife() {
         var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
         let others: [(String, Double, DatabaseSchedulerReading.Query)] = [("web", 0, .other)]
-        for (time, scans) in [(0.0, 7), (5, 8), (8, 9), (9, 2)] {
+        for (time, scans) in [(0.0, 7), (5, 8), (8, 8), (9, 0)] {
             let state = tracker.observe(reading(at: time, sessions: others, scans: Int64(scans)))
             #expect(state.heartbeat == nil)
             #expect(state.isUp == (time > 7 ? false : nil))
         }
+    }
+
+    /// A pooler that cleans up after each transaction: nobody is ever seen to tick.
+    @Test func scansThatGoOnAreABeats() {
+        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        let others: [(String, Double, DatabaseSchedulerReading.Query)] = [("pool", 0, .other)]
+        let states = [(0.0, 7), (10, 9), (20, 11), (30, 13)].map { time, scans in
+            tracker.observe(reading(at: time, sessions: others, scans: Int64(scans)))
+        }
+        #expect(states.map(\.isUp) == [nil, false, true, true])
+        #expect(states.last?.instances == nil)
+        #expect(relative(states.last?.deadline) == 45)
     }
 
     /// The counters were set to nothing: that is no scan, but what they count from then on is.

@@ -40,6 +40,26 @@ import Testing
         }
     }
 
+    /// One whose token was never read was followed by one with a shorter timeout.
+    @Test func whatWasLearntOfAnEarlierBeatIsForgotten() {
+        let token = "caf1509ee54411f19e5b02fc00000001"
+        let start = 1_795_221_905.0
+        func first(at time: Double) -> LockTimeout {
+            var timeout = LockTimeout(configured: nil)
+            let unread = RedBeatReading.Lock(token: nil, timeToLive: 1500, idle: nil)
+            #expect(timeout.observe(unread, at: time) == 1500)
+            return timeout
+        }
+        var earlier = first(at: start - 60)
+        #expect(earlier.observe(lock(24, token: token), at: start + 2) == 24)
+        // The same beat, whose token is read only now.
+        var same = first(at: start + 60)
+        #expect(same.observe(lock(1490, token: token), at: start + 70) == 1500)
+        var released = first(at: start)
+        released.forget()
+        #expect(released.observe(lock(24, token: "b"), at: start + 2) == 24)
+    }
+
     @Test func learntFromTheLongestTimeToLive() {
         var timeout = LockTimeout(configured: nil)
         #expect(timeout.observe(lock(51.3), at: 1000) == 52)

@@ -48,6 +48,8 @@ package struct Crontab: Equatable, Sendable {
 
     /// The first due moment whose minute is later than the minute of `lastRun`; nil when there is none within the search.
     package func due(after lastRun: Double, in zone: TimeZone) -> Double? {
+        // Foreign data: PostgreSQL has infinite times, and others that no calendar holds.
+        guard abs(lastRun) < 1e11 else { return nil }
         let wall = zone.civilTime(at: lastRun)
         let firstDay = CivilTime(year: wall.year, month: wall.month, day: wall.day).daysSinceEpoch
         if let time = firstTime(from: wall.hour * 60 + wall.minute + 1), matches(CivilTime(daysSinceEpoch: firstDay)) {

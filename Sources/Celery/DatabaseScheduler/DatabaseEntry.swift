@@ -49,11 +49,13 @@ struct DatabaseEntry: Equatable, Sendable {
         self.task = task
         isEnabled = row.boolean(2) ?? false
         queue = row.text(3)
-        lastRun = row.number(4)
+        // Times may be infinite, or beyond every calendar.
+        func time(_ column: Int) -> Double? { row.number(column).flatMap { abs($0) < 1e11 ? $0 : nil } }
+        lastRun = time(4)
         runs = max(0, row.integer(5).map { Int($0) } ?? 0)
-        changed = row.number(6)
-        start = row.number(7)
-        expires = row.number(8)
+        changed = time(6)
+        start = time(7)
+        expires = time(8)
         isOneOff = row.boolean(9) ?? false
         timing = Self.timing(row)
     }
@@ -77,7 +79,7 @@ struct DatabaseEntry: Equatable, Sendable {
             else { return .invalid }
             return .crontab(crontab, zone)
         }
-        if let time = row.number(18) { return .clocked(time) }
+        if let time = row.number(18) { return abs(time) < 1e11 ? .clocked(time) : .invalid }
         return row.boolean(19) == true ? .opaque : .invalid
     }
 

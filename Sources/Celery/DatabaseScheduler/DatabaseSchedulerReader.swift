@@ -72,7 +72,14 @@ package final class DatabaseSchedulerReader {
                 )
             )
         }
-        return (tracker.observe(reading), anomalies)
+        var state = tracker.observe(reading)
+        if row.boolean(4) == true {
+            // Beat's sessions and scans are on the primary.
+            (state.isUp, state.heartbeat, state.deadline, state.instances) = (nil, nil, nil, nil)
+            let problem = "the database is a standby, where beat cannot be seen; give --database.url of the primary"
+            anomalies.append(Anomaly(.server, problem))
+        }
+        return (state, anomalies)
     }
 
     /// The clock; whether the tables exist; scans of the table that every tick reads; sessions that may not be looked into.
@@ -86,8 +93,9 @@ package final class DatabaseSchedulerReader {
             ),
             (
                 SELECT count(*) FROM pg_catalog.pg_stat_activity
-                WHERE datname = current_database() AND query = '<insufficient privilege>'
-            )
+                WHERE datname = current_database() AND query IN ('<insufficient privilege>', '<command string not enabled>')
+            ),
+            pg_is_in_recovery()
         """
 
     /// Sessions other than exporters', and what kind of query was their last. Source: django_celery_beat/schedulers.py, `schedule_changed`.

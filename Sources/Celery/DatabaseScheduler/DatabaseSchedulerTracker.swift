@@ -48,6 +48,8 @@ struct DatabaseSchedulerTracker {
     private var lastSeenTick: Double?
     /// Whether the last session that ticked was seen to do other things: behind a pooler it does.
     private var areSessionsShared = false
+    /// Looks in a row at which the table was scanned, but by no session that shows it.
+    private var unseenScans = 0
     /// Since when there has been nothing to keep a tick from being seen.
     private var watchedSince: Double?
     /// Whether a sign of life was seen since then.
@@ -61,6 +63,9 @@ struct DatabaseSchedulerTracker {
     private static let longestReportDelay = 10.0
     /// A beat whose ticks are not seen for so many waits runs as another role by now, or does not run at all.
     private static let waitsBeforeUnseen = 10.0
+
+    /// Whoever else reads that table reads it now and then.
+    private static let scansOfABeat = 2
 
     init(maxLoopInterval: Double?, grace: Double) {
         self.maxLoopInterval = maxLoopInterval ?? Self.defaultMaxLoopInterval
@@ -80,6 +85,9 @@ struct DatabaseSchedulerTracker {
         watchedSince = watchedSince ?? reading.time
         noteSessions(reading.sessions)
         let hasScanned = noteScans(reading.scans)
+        unseenScans = beats.isEmpty ? unseenScans + (hasScanned ? 1 : 0) : 0
+        // Beat does that, and a pooler that cleans each session up, or others in it, hide who.
+        if unseenScans >= Self.scansOfABeat { areSessionsShared = true }
         let unseenAfter = Self.waitsBeforeUnseen * (maxLoopInterval + grace)
         let areSeen = reading.canSeeSessions || lastSeenTick.map { reading.time < $0 + unseenAfter } ?? false
         if let latest = beats.values.max() {

@@ -16,6 +16,10 @@ package final class EvidenceReader {
     private var searchedUntil = 0.0
     private var step = EvidenceReader.firstStep
     private var isSettled = false
+    /// After an outage: from where to read again until when, since records that waited for the database come later still.
+    private var catchingUp: (from: Double, until: Double)?
+    /// Whether a table was ever read.
+    private var hasRead = false
 
     /// What would make collections cheap; nil where nothing is missing, or nothing is known.
     package var advice: String? {
@@ -55,6 +59,7 @@ package final class EvidenceReader {
             // The table may have been altered, or the step back was too large.
             collectionsUntilNextLook = 0
             step = max(step / 4, Self.smallestStep)
+            if hasRead, catchingUp == nil { catchingUp = (searchedUntil - Self.lateness, .infinity) }
             throw error
         }
     }
@@ -67,6 +72,15 @@ package final class EvidenceReader {
             let catalog = try TaskCatalog(tables, transaction)
             found = catalog.tables.filter { $0.columns[.task] != nil }
             anomalies = catalog.anomalies
+            if found.isEmpty, let reason = anomalies.first {
+                let state = reason.kind == .permission ? "42501" : "42703"
+                throw .server(address: client.address.redacted, state: state, message: reason.description)
+            }
+            if found.isEmpty, hasRead {
+                let names = tables.map(\.table).joined(separator: ", ")
+                let message = "the task table (\(names)) is gone, and with it what tells of beat"
+                throw .server(address: client.address.redacted, state: "42P01", message: message)
+            }
             collectionsUntilNextLook = Self.collectionsBetweenLooks
         }
         collectionsUntilNextLook -= 1
@@ -78,10 +92,12 @@ package final class EvidenceReader {
             anomalies.append(Anomaly(.malformed, "no table (\(names)) to look for the tasks of the schedule in"))
             return (tracker.observe(EvidenceReading(time: now, searchedFrom: start)), anomalies)
         }
-        var runs =
-            searchedFrom == nil
-            ? [:] : try runs(transaction, from: searchedUntil - Self.lateness, until: now)
+        if catchingUp?.until == .infinity { catchingUp?.until = now + Self.lateness }
+        if let until = catchingUp?.until, now > until { catchingUp = nil }
+        let from = min(searchedUntil - Self.lateness, catchingUp?.from ?? .infinity)
+        var runs = hasRead ? try runs(transaction, from: from, until: now) : [:]
         searchedUntil = now
+        hasRead = true
         if !isSettled {
             let until = searchedFrom ?? now
             let from = try max(until - step, min(oldest(transaction) ?? until, until))

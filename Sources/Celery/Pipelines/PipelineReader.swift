@@ -54,7 +54,7 @@ package final class PipelineReader {
         let since = lastReading.map { $0 - Self.lateness } ?? now - longest
         var roots = Set(tracker.openRoots)
         for row in try transaction.query(queries.changed(limit: Self.maximumRoots), [String(since)]) {
-            if let root = row.text(0) { roots.insert(root) }
+            if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }
         }
         var anomalies: [Anomaly] = []
         if roots.count >= Self.maximumRoots {
@@ -150,7 +150,9 @@ private struct PipelineQueries {
         """
         SELECT root FROM (
             SELECT DISTINCT \(root)::text AS root FROM \(from)
-            WHERE t.\(completed.quoted) >= \(table.bound("$1", completed)) AND \(isMember)
+            WHERE t.\(completed.quoted) >= \(table.bound("$1", completed))
+                AND t.\(completed.quoted) < \(table.bound("(extract(epoch FROM now()) + \(TaskRing.maximumFuture))", completed))
+                AND \(isMember)
             UNION
             SELECT * FROM (
                 SELECT \(root)::text FROM \(from)

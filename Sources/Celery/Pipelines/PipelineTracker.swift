@@ -35,6 +35,13 @@ struct PipelineTracker {
     /// The pipelines that must be looked at again.
     var openRoots: [String] { Array(open.keys) + Array(nameless.keys) }
 
+    /// Notes that a pipeline showed again, and tells whether it was counted: then there is nothing more to ask.
+    mutating func isCounted(_ root: String, at now: Double) -> Bool {
+        guard closed[root] != nil else { return false }
+        closed[root] = now
+        return true
+    }
+
     /// - Parameters:
     ///   - readings: what the source has of the pipelines that were asked for.
     ///   - now: the source's clock, Unix seconds.
@@ -65,10 +72,12 @@ struct PipelineTracker {
             }
             open[reading.root] = nil
             closed[reading.root] = now
-            ends.append((outcome.time, name, outcome.isSuccess))
-            guard outcome.time >= baseline else { continue }
+            let end = min(outcome.time, now)
+            ends.append((end, name, outcome.isSuccess))
+            // What ended long ago may have been counted and forgotten.
+            guard end >= baseline, end > now - Self.memory else { continue }
             aggregates[name]?.results[outcome.isSuccess ? "SUCCESS" : "FAILURE", default: 0] += 1
-            if outcome.isSuccess, let first = reading.start { add(duration: max(0, outcome.time - first), to: name) }
+            if outcome.isSuccess, let first = reading.start { add(duration: max(0, end - first), to: name) }
         }
         forget(at: now)
     }

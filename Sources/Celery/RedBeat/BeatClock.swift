@@ -37,7 +37,8 @@ struct BeatClock {
     ///   - now: by Redis's.
     mutating func observe(start: Double, at now: Double) {
         let ahead = start - now
-        guard ahead > Self.tolerance, bounds.map({ $0.upperBound < ahead || !isConfirmed }) ?? true else { return }
+        // Runs know better, and a clock that is a day ahead is none.
+        guard bounds == nil, ahead > Self.tolerance, ahead < 86_400 else { return }
         bounds = ahead...(.greatestFiniteMagnitude)
         isConfirmed = true
     }

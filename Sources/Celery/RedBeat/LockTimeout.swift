@@ -12,6 +12,8 @@ struct LockTimeout {
     private let configured: Double?
     private var token: String?
     private var learnt: Double?
+    /// When that was first learnt.
+    private var learntSince = 0.0
 
     /// Redis caches the clock of idle times for up to a tenth of a second (`hz`).
     private static let clockGranularity = 1.1
@@ -20,10 +22,16 @@ struct LockTimeout {
         self.configured = configured
     }
 
+    /// There is no lock: the next may be another beat's.
+    mutating func forget() {
+        learnt = nil
+    }
+
     mutating func observe(_ lock: RedBeatReading.Lock, at time: Double) -> Double? {
         if let owner = lock.token, owner != token {
-            // What was learnt before the first owner was read is about that owner.
-            if token != nil { learnt = nil }
+            // What was learnt before the first owner was read is about that owner, unless it came later.
+            let isLater = LockToken.startTime(owner).map { $0 > learntSince } ?? true
+            if token != nil || isLater { learnt = nil }
             token = owner
         }
         guard let timeToLive = lock.timeToLive else { return configured ?? learnt }
@@ -34,6 +42,7 @@ struct LockTimeout {
         }
         // RedBeat extends by whole seconds: `int(lock_timeout)`. A clock read after the time to live may be a few
         // milliseconds on, which must not add a second.
+        if learnt == nil { learntSince = time }
         learnt = max(learnt ?? 0, (bound - 0.02).rounded(.up))
         return max(configured ?? 0, configured == nil ? learnt ?? 0 : timeToLive.rounded(.up))
     }

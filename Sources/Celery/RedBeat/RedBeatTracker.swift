@@ -37,6 +37,7 @@ struct RedBeatTracker {
 
     mutating func observe(_ reading: RedBeatReading) -> BeatState {
         let timeout = reading.lock.flatMap { lockTimeout.observe($0, at: reading.time) }
+        if reading.lock == nil { lockTimeout.forget() }
         let interval = maxLoopInterval(lockTimeout: timeout)
         noteOwner(reading.lock)
         noteRuns(in: reading)

@@ -35,7 +35,7 @@ package final class TaskReader {
         var anomalies = anomaliesOfLook
         var failure: PostgresError?
         var read: Set<String> = []
-        for table in selection.chosen + selection.undecided {
+        for table in selection.chosen + selection.undecided.filter(\.isCheap) {
             guard let source = sources[table.title] else { continue }
             do {
                 try client.readOnly { transaction throws(PostgresError) in try source.read(transaction, &anomalies) }
@@ -82,7 +82,7 @@ package final class TaskReader {
                 "no task table (\(names)) in the search path; set up recorder/celery_signals.py, or grant SELECT"
             anomaliesOfLook.append(Anomaly(.malformed, problem))
         }
-        advice = selection.advice + selection.chosen.compactMap(\.advice)
+        advice = selection.advice + (selection.chosen + selection.undecided).compactMap(\.advice)
         if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
             throw .server(address: client.address.redacted, state: "42501", message: denied.description)
         }
@@ -110,7 +110,10 @@ package final class TaskReader {
     /// Whether two tables record the same tasks, judged by some that ended a while ago; nil while there are none, and
     /// where one of the tables cannot be read now.
     private func areSame(_ table: TaskTable, _ other: TaskTable) -> Bool? {
+        guard table.identifier != other.identifier else { return true }
         guard let query = table.commonTasksQuery(with: other) else { return false }
+        // Without an index the question would cost as much as the table is long.
+        guard table.isCheap, other.isCheap else { return nil }
         let rows = try? client.readOnly { transaction throws(PostgresError) in try transaction.query(query) }
         guard let row = rows?.first, let common = row.integer(0), let all = row.integer(1), all > 0 else { return nil }
         return common > 0

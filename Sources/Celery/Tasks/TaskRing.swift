@@ -87,13 +87,20 @@ struct TaskRing {
     /// From which completion time (Unix seconds) to read at `now`: all windows at first, the open buckets afterwards.
     func start(at now: Int64) -> Int64 {
         let longest = configuration.windows.map(\.seconds).max() ?? 0
-        var start = lastObservation.map { $0 - Self.lateness } ?? (now - longest)
+        var start = lastObservation.map { $0 - Self.lateness } ?? (now - max(longest, Self.lateness))
         if let catchingUp, now <= catchingUp.until { start = min(start, catchingUp.from) }
         return max(start, now - Self.maximumBackfill) / Self.bucketSeconds * Self.bucketSeconds
     }
 
     /// Takes in all groups from `start(at: now)` on, and the tasks in progress.
-    mutating func observe(_ rows: [Row], inProgress: [(task: String, status: String, count: Int)], at now: Int64) {
+    ///
+    /// - Parameter isComplete: whether all groups are there; cells that are missing otherwise say nothing.
+    mutating func observe(
+        _ rows: [Row],
+        inProgress: [(task: String, status: String, count: Int)],
+        at now: Int64,
+        isComplete: Bool = true
+    ) {
         let isBaseline = lastObservation == nil
         // Rows of several names may be folded into one cell, so add them up first.
         var read: [Int64: [Key: Amounts]] = [:]
@@ -109,7 +116,7 @@ struct TaskRing {
         }
         // Cells that were read again and are gone hold nothing now.
         let first = start(at: now) / Self.bucketSeconds
-        for bucket in buckets.keys where bucket >= first {
+        for bucket in buckets.keys where bucket >= first && isComplete {
             for key in buckets[bucket]?.keys.map({ $0 }) ?? [] where read[bucket]?[key] == nil {
                 buckets[bucket]?[key]?.read = Amounts()
             }

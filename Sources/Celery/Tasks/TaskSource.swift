@@ -66,7 +66,8 @@ final class TaskSource {
                 let task = row.text(0) ?? Self.unnamed
                 return configuration.tells(of: task) ? (task, status, Int(count)) : nil
             },
-            at: now
+            at: now,
+            isComplete: ended.count < TaskTable.maximumGroups
         )
     }
 

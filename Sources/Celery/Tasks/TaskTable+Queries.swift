@@ -49,26 +49,42 @@ extension TaskTable {
     func lastRunsQuery(taskCount: Int) -> String {
         guard let completed = columns[.completed], let task = columns[.task] else { return "SELECT NULL WHERE false" }
         let names = (3..<3 + taskCount).map { "$\($0)" }.joined(separator: ", ")
-        func runs(_ column: Column, _ condition: String = "true") -> String {
+        func runs(_ column: Column, as run: Column) -> String {
             """
-            SELECT t.\(task.quoted)::text AS task, \(moment(column, of: "t")) AS run FROM \(name) AS t
+            SELECT t.\(task.quoted)::text AS task, coalesce(\(moment(run, of: "t")), \(moment(column, of: "t"))) AS run
+            FROM \(name) AS t
             WHERE t.\(column.quoted) >= \(bound("$1", column)) AND t.\(column.quoted) <= \(bound("$2", column))
-                AND t.\(task.quoted)::text IN (\(names)) AND \(condition)
+                AND t.\(task.quoted)::text IN (\(names))
+                \(columns[.started] == nil ? "AND NOT \(isState(amongst: Self.unfinishedStates))" : "")
             """
         }
         let all =
-            columns[.started].map { "\(runs($0)) UNION ALL \(runs(completed, "t.\($0.quoted) IS NULL"))" }
-            ?? runs(completed, "NOT \(isState(amongst: Self.unfinishedStates))")
+            // By its end as well: a row may be written only then.
+            columns[.started].map { "\(runs($0, as: $0)) UNION ALL \(runs(completed, as: $0))" }
+            ?? runs(completed, as: completed)
         return "SELECT task, extract(epoch FROM max(run)) FROM (\(all)) AS runs GROUP BY 1"
     }
 
     /// When the first task that is still in the table began.
     var oldestQuery: String {
-        let column = columns[.started] == nil ? TaskColumn.completed : .started
-        return "SELECT extract(epoch FROM min(\(moment(column) ?? "NULL"))) FROM \(name) AS t"
+        guard let column = columns[.started] ?? columns[.completed] else { return "SELECT NULL WHERE false" }
+        return """
+            SELECT extract(epoch FROM \(moment(column, of: "t"))) FROM \(name) AS t
+            WHERE t.\(column.quoted) IS NOT NULL ORDER BY t.\(column.quoted) LIMIT 1
+            """
     }
 
-    /// Of some tasks that ended a while ago, how many another table has, too; and how many they are.
+    /// When the first task that is still in the table ended.
+    private var beginQuery: String {
+        guard let completed = columns[.completed] else { return "SELECT now()" }
+        return """
+            SELECT \(moment(completed, of: "b")) FROM \(name) AS b
+            WHERE b.\(completed.quoted) IS NOT NULL ORDER BY b.\(completed.quoted) LIMIT 1
+            """
+    }
+
+    /// Of some tasks that ended a while ago, and since the other table has any, how many that one has, too; and how many
+    /// they are. Nil where a table does not know ids.
     func commonTasksQuery(with other: TaskTable) -> String? {
         guard let id = columns[.id], let otherID = other.columns[.id], let completed = columns[.completed] else {
             return nil
@@ -79,7 +95,9 @@ extension TaskTable {
                 WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE o.\(otherID.quoted)::text = recent.id)
             ), count(*)
             FROM (
-                SELECT t.\(id.quoted)::text AS id FROM \(name) AS t WHERE t.\(completed.quoted) < \(minuteAgo)
+                SELECT t.\(id.quoted)::text AS id FROM \(name) AS t
+                WHERE t.\(completed.quoted) < \(minuteAgo)
+                    AND \(moment(completed, of: "t")) >= (\(other.beginQuery))
                 ORDER BY t.\(completed.quoted) DESC LIMIT 20
             ) AS recent
             """

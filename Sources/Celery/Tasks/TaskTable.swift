@@ -45,7 +45,11 @@ struct TaskTable: Equatable, Sendable {
     var hasStart: Bool { columns[.started] != nil }
     var hasRetries: Bool { columns[.retries] != nil }
     var isIndexed: Bool { columns[.completed]?.isIndexed == true }
-    var readsUnfinished: Bool { columns[.status]?.isIndexed == true || estimatedRows < Self.maximumRowsWithoutIndex }
+    var readsUnfinished: Bool { columns[.status]?.isIndexed == true || isSmall }
+    /// Whether what has ended lately can be found without reading all.
+    var isCheap: Bool { isIndexed || isSmall }
+    /// Of views and the like nobody knows.
+    private var isSmall: Bool { kind == .table && estimatedRows < Self.maximumRowsWithoutIndex }
 
     /// What would make collections cheap; nil where nothing is missing.
     var advice: String? {

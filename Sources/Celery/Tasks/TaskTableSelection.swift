@@ -38,7 +38,8 @@ struct TaskTableSelection {
             var sharer: TaskTable?
             for other in chosen where sharer == nil {
                 let pair = Pair(table: table.identifier, other: other.identifier)
-                if known[pair] == nil { known[pair] = areSame(table, other) }
+                // That they share no task may change; that they do does not.
+                if known[pair] != true { known[pair] = areSame(table, other) ?? known[pair] }
                 switch known[pair] {
                 case true?: sharer = other
                 case false?: break
