@@ -78,12 +78,18 @@ import Testing
     @Test func scansThatGoOnAreABeats() {
         var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
         let others: [(String, Double, DatabaseSchedulerReading.Query)] = [("pool", 0, .other)]
-        let states = [(0.0, 7), (10, 9), (20, 11), (30, 13)].map { time, scans in
+        let states = [(0.0, 7), (10, 9), (20, 11), (30, 13), (40, 15)].map { time, scans in
             tracker.observe(reading(at: time, sessions: others, scans: Int64(scans)))
         }
-        #expect(states.map(\.isUp) == [nil, false, true, true])
+        #expect(states.map(\.isUp) == [nil, false, false, true, true])
         #expect(states.last?.instances == nil)
-        #expect(relative(states.last?.deadline) == 45)
+        #expect(relative(states.last?.deadline) == 55)
+        // Now and then is not again and again.
+        var seldom = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        for time in stride(from: 0.0, to: 1000, by: 70) {
+            _ = seldom.observe(reading(at: time, sessions: others, scans: Int64(time)))
+        }
+        #expect(seldom.observe(reading(at: 1000, sessions: others, scans: 5000)).isUp == false)
     }
 
     /// The counters were set to nothing: that is no scan, but what they count from then on is.

@@ -150,7 +150,9 @@ def test_entries_of_a_live_beat(site: Site, exporter: Exporters, database_url: s
         ).fetchall()
     assert rows and {name: entry(metrics, "runs_total", name) for name, _ in rows} == dict(rows)
     for name, task in {"often": "count", "zoned": "zoned", "clocked": "clocked"}.items():
-        assert sent(metrics, task) == beat.sent(name)
+        # 2.5 may lose a run, in its own row too, when it loads the schedule anew.
+        runs = beat.sent(name) if ends_itself else dict(rows)[name]
+        assert sent(metrics, task) == runs
     assert sent(metrics, "off") == 0
     assert 0 < sent(metrics, "ends") <= beat.sent("ends")
     assert entry(metrics, "next_due_timestamp_seconds", "clocked") is None

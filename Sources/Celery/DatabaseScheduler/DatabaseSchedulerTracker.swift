@@ -48,8 +48,8 @@ struct DatabaseSchedulerTracker {
     private var lastSeenTick: Double?
     /// Whether the last session that ticked was seen to do other things: behind a pooler it does.
     private var areSessionsShared = false
-    /// Looks in a row at which the table was scanned, but by no session that shows it.
-    private var unseenScans = 0
+    /// Scans one after the other by no session that shows it, and when the last was seen.
+    private var unseenScans = (count: 0, last: -Double.infinity)
     /// Since when there has been nothing to keep a tick from being seen.
     private var watchedSince: Double?
     /// Whether a sign of life was seen since then.
@@ -64,8 +64,9 @@ struct DatabaseSchedulerTracker {
     /// A beat whose ticks are not seen for so many waits runs as another role by now, or does not run at all.
     private static let waitsBeforeUnseen = 10.0
 
-    /// Whoever else reads that table reads it now and then.
-    private static let scansOfABeat = 2
+    /// Whoever else reads that table does not do so again and again, within a minute each.
+    private static let scansOfABeat = 3
+    private static let longestPauseOfABeat = 60.0
 
     init(maxLoopInterval: Double?, grace: Double) {
         self.maxLoopInterval = maxLoopInterval ?? Self.defaultMaxLoopInterval
@@ -85,9 +86,7 @@ struct DatabaseSchedulerTracker {
         watchedSince = watchedSince ?? reading.time
         noteSessions(reading.sessions)
         let hasScanned = noteScans(reading.scans)
-        unseenScans = beats.isEmpty ? unseenScans + (hasScanned ? 1 : 0) : 0
-        // Beat does that, and a pooler that cleans each session up, or others in it, hide who.
-        if unseenScans >= Self.scansOfABeat { areSessionsShared = true }
+        noteUnseenScan(hasScanned, at: reading.time)
         let unseenAfter = Self.waitsBeforeUnseen * (maxLoopInterval + grace)
         let areSeen = reading.canSeeSessions || lastSeenTick.map { reading.time < $0 + unseenAfter } ?? false
         if let latest = beats.values.max() {
@@ -157,6 +156,15 @@ struct DatabaseSchedulerTracker {
         }
         beats = now
         if !now.isEmpty { areSessionsShared = false } else if haveOthersUse { areSessionsShared = true }
+    }
+
+    /// Beat scans again and again; a pooler that cleans each session up, or others in it, hide who does.
+    private mutating func noteUnseenScan(_ hasScanned: Bool, at time: Double) {
+        let goesOn = beats.isEmpty && time - unseenScans.last <= Self.longestPauseOfABeat
+        if !goesOn { unseenScans.count = 0 }
+        guard hasScanned, beats.isEmpty else { return }
+        unseenScans = (unseenScans.count + 1, time)
+        if unseenScans.count >= Self.scansOfABeat { areSessionsShared = true }
     }
 
     /// Whether the table was scanned since the last look. A counter that is smaller was reset, and counts since then.

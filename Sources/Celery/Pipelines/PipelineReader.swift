@@ -46,9 +46,13 @@ package final class PipelineReader {
         }
         collectionsUntilNextLook -= 1
         if table == nil { collectionsUntilNextLook = 0 }
-        guard let table, let queries = PipelineQueries(table),
-            let now = try transaction.query("SELECT extract(epoch FROM now())").first?.number(0)
-        else { return (nil, []) }
+        guard let now = try transaction.query("SELECT extract(epoch FROM now())").first?.number(0) else {
+            return (nil, [])
+        }
+        guard let table, let queries = PipelineQueries(table) else {
+            tracker.begin(at: now)
+            return (nil, [])
+        }
 
         let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
         let since = lastReading.map { $0 - Self.lateness } ?? now - longest

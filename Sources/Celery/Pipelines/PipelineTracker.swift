@@ -35,6 +35,11 @@ struct PipelineTracker {
     /// The pipelines that must be looked at again.
     var openRoots: [String] { Array(open.keys) + Array(nameless.keys) }
 
+    /// Nobody records pipelines yet: what will be there has come since.
+    mutating func begin(at now: Double) {
+        start = start ?? now
+    }
+
     /// Notes that a pipeline showed again, and tells whether it was counted: then there is nothing more to ask.
     mutating func isCounted(_ root: String, at now: Double) -> Bool {
         guard closed[root] != nil else { return false }
