@@ -7,7 +7,7 @@ STRICT := --explicit-target-dependency-import-check error
 RUFF_STYLE := --line-length 100 --target-version py310
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks
 
-.PHONY: build run demo test lint format bench dependencies
+.PHONY: build run demo test lint format bench bench-beat dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -27,7 +27,7 @@ test: build
 	promtool check rules alerts/celery-beat.rules.yml
 	promtool test rules alerts/tests/*.yml
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
-	$(PYTHON) -m pytest -q Tests/live
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile Tests/live
 
 ## Formats and style, without changing anything.
 lint:
@@ -46,10 +46,17 @@ format: dependencies
 	swift format --in-place --recursive Sources Tests Package.swift
 	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
 
-## Requests per second and memory, side by side with a plain libmicrohttpd server.
+## Requests per second and memory beside a plain libmicrohttpd server; what a collection costs PostgreSQL at any size.
 bench: build
 	demo/install bench
 	$(PYTHON) benchmarks/serving.py
+	$(PYTHON) benchmarks/tasks.py
+
+## How soon each dead beat is known (half an hour), and an hour of normal life without a page.
+bench-beat: build
+	demo/install test
+	$(PYTHON) benchmarks/detection.py
+	$(PYTHON) benchmarks/normal_life.py
 
 dependencies:
 	demo/install

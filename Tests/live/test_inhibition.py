@@ -96,22 +96,22 @@ def pairs() -> list[Pair]:
     of_a_beat = (*of_a_beat, "CeleryBeatNothingArrives", "CeleryClockSkew")
     of_queues = ("CeleryQueueBacklog", "CeleryUnackedTooOld")
     of_tasks = ("CeleryTaskSuccessRatioLow", "CeleryTaskFailureBurst")
+    schedulers = ("redbeat", "ping", "django", "evidence")
+    collectors = ("redbeat", "queues", "ping")
+    collectors = (*collectors, "tasks", "pipelines", "workers", "django", "evidence")
     made: list[Pair] = []
 
     def add(silenced: bool, first: Labels, second: Labels) -> None:
         what = " ".join([*first.values(), "silences" if silenced else "leaves", *second.values()])
         made.append(Pair(what, first, second, silenced))
 
-    for source, schedulers in (
-        (redbeat, {"redbeat"}),
-        (broker, {"ping"}),
-        (database, {"django", "evidence"}),
-    ):
+    # The database counts as down when it is the tasks alone that cannot be read.
+    for source, its_scheduler in ((redbeat, "redbeat"), (broker, "ping"), (database, None)):
         for name in of_a_beat:
-            for scheduler in ("redbeat", "ping", "django", "evidence"):
+            for scheduler in schedulers:
                 # Nothing arrives without the broker, and nothing is known to without the database.
                 any_beat = name == "CeleryBeatNothingArrives" and source is not redbeat
-                silenced = scheduler in schedulers or any_beat
+                silenced = scheduler == its_scheduler or any_beat
                 add(silenced, source, alert(name, scheduler=scheduler))
         for name in of_queues:
             add(source is broker, source, alert(name))
@@ -122,6 +122,8 @@ def pairs() -> list[Pair]:
             ("queues", broker),
             ("ping", broker),
             ("tasks", database),
+            ("pipelines", database),
+            ("workers", database),
             ("django", database),
             ("evidence", database),
             ("process", None),
@@ -132,16 +134,37 @@ def pairs() -> list[Pair]:
         # Alerts of others may have labels of the same names.
         add(False, source, alert("Another", source=source["source"]))
         other = alert("Another", source=source["source"])
-        for scheduler in ("redbeat", "ping", "django", "evidence"):
+        for scheduler in schedulers:
             add(False, source, alert("Another", scheduler=scheduler))
             add(False, other, alert("CeleryBeatOverdue", scheduler=scheduler))
-        for collector in ("redbeat", "queues", "ping", "tasks", "django", "evidence"):
+        for collector in collectors:
             add(False, source, alert("Another", collector=collector))
             add(False, other, alert("CeleryBeatExporterDataStale", collector=collector))
         for name in (*of_queues, *of_tasks):
             add(False, other, alert(name))
     add(False, redbeat, broker)
     add(False, broker, database)
+
+    for its_scheduler in ("django", "evidence"):
+        source = alert("CeleryBeatDatabaseDown", scheduler=its_scheduler)
+        other = alert("Another", scheduler=its_scheduler)
+        add(True, source, database)
+        add(False, other, database)
+        add(False, source, redbeat)
+        add(False, source, broker)
+        for scheduler in schedulers:
+            for name in of_a_beat:
+                add(scheduler == its_scheduler, source, alert(name, scheduler=scheduler))
+            add(False, source, alert("Another", scheduler=scheduler))
+            add(False, other, alert("CeleryBeatOverdue", scheduler=scheduler))
+            if scheduler != its_scheduler:
+                add(False, source, alert("CeleryBeatDatabaseDown", scheduler=scheduler))
+        # These are left to CeleryDatabaseDown, which silences also while it is silenced itself.
+        for name in (*of_queues, *of_tasks):
+            add(False, source, alert(name))
+        for collector in (*collectors, "process"):
+            add(False, source, alert("CeleryBeatExporterDataStale", collector=collector))
+        add(False, source, alert("CeleryClockSkew", clock="exporter"))
 
     overdue = "CeleryBeatOverdue"
     for name in dead:
@@ -233,6 +256,22 @@ def test_a_silenced_alert_is_told_when_its_reason_is_over(
     wait_until(lambda: is_late("suppressed"), SECONDS, "the entry's alert to be silenced")
     alertmanager.resolve(dead)
     wait_until(lambda: is_late("active"), SECONDS, "the entry's alert to be told")
+
+
+def test_what_is_silenced_itself_silences_all_the_same(
+    alertmanager: InhibitingAlertmanager,
+) -> None:
+    """The page about beat's database leaves to the warning about the database what that silences."""
+    page = alert("CeleryBeatDatabaseDown", job="shop", scheduler="django")
+    warning = alert("CeleryDatabaseDown", job="shop", source="database")
+    stale = alert("CeleryBeatExporterDataStale", job="shop", collector="django")
+    expected = {
+        frozenset(page.items()): "active",
+        frozenset(warning.items()): "suppressed",
+        frozenset(stale.items()): "suppressed",
+    }
+    alertmanager.fire(page, warning, stale)
+    wait_until(lambda: alertmanager.states() == expected, SECONDS, "the two to be silenced")
 
 
 def test_the_fragment_is_valid(folder: Path) -> None:
