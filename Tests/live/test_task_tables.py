@@ -82,8 +82,9 @@ def reader_url(database: psycopg.Connection, database_url: str) -> Iterator[str]
 def two(database: psycopg.Connection, folder: Path) -> str:
     """Two tables with different tasks, one of which the exporter is told of by this flag."""
     database.execute(celery_signals.SCHEMA + RUNS)
-    insert(database, "task_info", ended=LONG_AGO)
+    # Only what has ended since the other table began tells whether that has it, too.
     insert(database, "runs", ended=LONG_AGO)
+    insert(database, "task_info", ended=LONG_AGO)
     return configuration(folder, tables=[OWN])
 
 
@@ -700,7 +701,8 @@ def test_partitioned_table(
 def test_view(
     folder: Path, database: psycopg.Connection, database_url: str, exporter: Exporters
 ) -> None:
-    """It is read as a table is; indexes are the affair of what is below it."""
+    """It is read as a table is, but for what is in progress, since its size is not known; indexes
+    are the affair of what is below it."""
     database.execute(
         RUNS + "CREATE VIEW seen AS SELECT id, upper(name) AS name, state, began, ended FROM runs"
     )
@@ -710,7 +712,7 @@ def test_view(
     insert(database, "runs", status="STARTED", ended=None)
     metrics = read(watcher)
     assert results(metrics) == {("A", "SUCCESS"): 2}
-    assert value(metrics, "celery_task_in_progress", task_name="A", status="STARTED") == 1
+    assert family(metrics, "celery_task_in_progress", "task_name", zero=True) == {}
     assert not log_lines(watcher, "CREATE INDEX")
 
 
