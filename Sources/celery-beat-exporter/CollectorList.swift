@@ -17,7 +17,6 @@ enum CollectorList {
         )
         let scheduledQueues = SharedQueueNames()
         let maximumEntrySeries = configuration.maximumEntrySeries
-        let databaseTimeout = configuration.collectTimeout
         var collectors = [
             CollectorDefinition(name: "process", source: nil) { ProcessCollector(version: Version.current) }
         ]
@@ -49,72 +48,58 @@ enum CollectorList {
             )
         }
         if let address = target.database {
-            collectors.append(
+            let timeout = configuration.collectTimeout
+            // Each collector blocks on a connection of its own.
+            @Sendable func client() -> PostgresClient { PostgresClient(address: address, timeout: timeout) }
+            collectors += [
                 CollectorDefinition(name: "tasks", source: "database") {
                     TaskCollector(
-                        reader: TaskReader(
-                            client: PostgresClient(address: address, timeout: databaseTimeout),
-                            configuration: target.tasks
-                        ),
+                        reader: TaskReader(client: client(), configuration: target.tasks),
                         configuration: target.tasks
                     )
-                }
-            )
-        }
-        if let address = target.database {
-            collectors.append(
+                },
                 CollectorDefinition(name: "pipelines", source: "database") {
                     PipelineCollector(
-                        reader: PipelineReader(
-                            client: PostgresClient(address: address, timeout: databaseTimeout),
-                            configuration: target.tasks
-                        ),
+                        reader: PipelineReader(client: client(), configuration: target.tasks),
                         configuration: target.tasks
                     )
-                }
-            )
-            collectors.append(
+                },
                 CollectorDefinition(name: "workers", source: "database") {
-                    WorkerCollector(
-                        reader: WorkerReader(
-                            client: PostgresClient(address: address, timeout: databaseTimeout),
-                            maximumWorkers: target.maximumWorkers
+                    WorkerCollector(reader: WorkerReader(client: client(), maximumWorkers: target.maximumWorkers))
+                },
+            ]
+            if target.looksFor(.django) {
+                collectors.append(
+                    CollectorDefinition(name: "django", source: "database") {
+                        BeatCollector(
+                            DatabaseSchedulerReader(
+                                client: client(),
+                                maxLoopInterval: target.redBeat.maxLoopInterval,
+                                grace: target.redBeat.grace,
+                                isExpected: target.schedulers != nil
+                            ),
+                            scheduledQueues: scheduledQueues,
+                            maximumEntrySeries: maximumEntrySeries
                         )
-                    )
-                }
-            )
-        }
-        if let address = target.database, target.looksFor(.django) {
-            collectors.append(
-                CollectorDefinition(name: "django", source: "database") {
-                    BeatCollector(
-                        DatabaseSchedulerReader(
-                            client: PostgresClient(address: address, timeout: databaseTimeout),
-                            maxLoopInterval: target.redBeat.maxLoopInterval,
-                            grace: target.redBeat.grace,
-                            isExpected: target.schedulers != nil
-                        ),
-                        scheduledQueues: scheduledQueues,
-                        maximumEntrySeries: maximumEntrySeries
-                    )
-                }
-            )
-        }
-        if let address = target.database, !target.expectedEntries.isEmpty {
-            collectors.append(
-                CollectorDefinition(name: "evidence", source: "database") {
-                    BeatCollector(
-                        EvidenceReader(
-                            client: PostgresClient(address: address, timeout: databaseTimeout),
-                            tables: target.tasks.tables,
-                            schedule: target.expectedEntries,
-                            grace: target.redBeat.grace
-                        ),
-                        scheduledQueues: scheduledQueues,
-                        maximumEntrySeries: maximumEntrySeries
-                    )
-                }
-            )
+                    }
+                )
+            }
+            if !target.expectedEntries.isEmpty {
+                collectors.append(
+                    CollectorDefinition(name: "evidence", source: "database") {
+                        BeatCollector(
+                            EvidenceReader(
+                                client: client(),
+                                tables: target.tasks.tables,
+                                schedule: target.expectedEntries,
+                                grace: target.redBeat.grace
+                            ),
+                            scheduledQueues: scheduledQueues,
+                            maximumEntrySeries: maximumEntrySeries
+                        )
+                    }
+                )
+            }
         }
         if let address = target.broker, let pattern = target.pingPattern {
             let ping = BeatPingConfiguration(
