@@ -30,12 +30,9 @@ package struct Anomaly: Equatable, Sendable {
     init?(_ error: PostgresError, readingTable table: String) {
         switch error.advising(onTable: table) {
         case .timeout: self.init(.timeout, "table \(table): \(error.description)")
-        // Insufficient privilege.
-        case .server(_, "42501", let message): self.init(.permission, "table \(table): \(message)")
-        // Cancelled by statement_timeout; lock not available in time.
-        case .server(_, "57014", let message), .server(_, "55P03", let message):
-            self.init(.timeout, "table \(table): \(message)")
-        case .server(_, _, let message): self.init(.server, "table \(table): \(message)")
+        case .server(_, PostgresError.State.insufficientPrivilege, let message):
+            self.init(.permission, "table \(table): \(message)")
+        case .server(_, _, let message): self.init(error.isTimeout ? .timeout : .server, "table \(table): \(message)")
         case .connect, .connectionLost: return nil
         }
     }
@@ -44,8 +41,8 @@ package struct Anomaly: Equatable, Sendable {
 extension PostgresError {
     /// The same, with what would help if a table may not be read.
     func advising(onTable table: String) -> PostgresError {
-        guard case .server(let address, "42501", let message) = self else { return self }
+        guard case .server(let address, State.insufficientPrivilege, let message) = self else { return self }
         let advice = "run: GRANT SELECT ON \(table) TO the exporter's role"
-        return .server(address: address, state: "42501", message: "\(message); \(advice)")
+        return .server(address: address, state: State.insufficientPrivilege, message: "\(message); \(advice)")
     }
 }

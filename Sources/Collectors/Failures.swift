@@ -30,10 +30,8 @@ extension CollectionError {
             case .connect: .connect
             case .timeout: .timeout
             case .connectionLost: .connectionLost
-            // Insufficient privilege.
-            case .server(_, "42501", _): .permission
-            // Query cancelled by statement_timeout; lock not available in time.
-            case .server(_, "57014", _), .server(_, "55P03", _): .timeout
+            case .server where error.isTimeout: .timeout
+            case .server(_, PostgresError.State.insufficientPrivilege, _): .permission
             case .server: .server
             }
         self.init(reason, error.description)

@@ -3,9 +3,26 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     case connect(address: String, cause: String)
     case timeout(address: String, after: Duration)
     case connectionLost(address: String, cause: String)
-    /// The server refused a statement. `state` is its SQLSTATE, for example `42P01` for a missing table.
-    /// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    /// The server refused a statement. `state` is its SQLSTATE, one of `State` where it matters.
     case server(address: String, state: String, message: String)
+
+    /// SQLSTATEs that tell what to do.
+    /// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+    package enum State {
+        package static let insufficientPrivilege = "42501"
+        package static let undefinedColumn = "42703"
+        package static let undefinedTable = "42P01"
+        static let queryCanceled = "57014"
+        static let lockNotAvailable = "55P03"
+    }
+
+    /// Whether the server or we gave up waiting: for an answer, for `statement_timeout`, for a lock.
+    package var isTimeout: Bool {
+        switch self {
+        case .timeout, .server(_, State.queryCanceled, _), .server(_, State.lockNotAvailable, _): true
+        case .connect, .connectionLost, .server: false
+        }
+    }
 
     package var description: String {
         switch self {

@@ -1,3 +1,4 @@
+internal import Celery
 internal import Glibc
 internal import YAML
 
@@ -70,6 +71,17 @@ struct ConfigurationFile {
 
     func error(line: Int, _ problem: String) -> ConfigurationError {
         ConfigurationError("\(path):\(line): \(problem)")
+    }
+
+    /// A time zone by its IANA name.
+    func zone(_ name: String, line: Int) throws(ConfigurationError) -> TimeZone {
+        guard let zone = TimeZone(identifier: name) else {
+            throw error(
+                line: line,
+                "this system has no time zone \"\(name)\"; write one such as Europe/Paris, or install tzdata"
+            )
+        }
+        return zone
     }
 
     /// What to say of a key that means nothing.

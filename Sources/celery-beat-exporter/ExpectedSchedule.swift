@@ -125,13 +125,7 @@ struct ExpectedSchedule {
 
         private func zone() throws(ConfigurationError) -> TimeZone {
             guard let zone = values["zone"] else { return .utc }
-            guard let found = TimeZone(identifier: zone.text) else {
-                throw file.error(
-                    line: zone.line,
-                    "this system has no time zone \"\(zone.text)\"; write one such as Europe/Paris, or install tzdata"
-                )
-            }
-            return found
+            return try file.zone(zone.text, line: zone.line)
         }
 
         private func seconds(_ key: String, from minimum: Double) throws(ConfigurationError) -> Double? {

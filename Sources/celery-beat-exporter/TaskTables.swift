@@ -73,12 +73,7 @@ struct TaskTables {
                 throw file.error(line: pair.line, "\(pair.key) must be a name of 1 to 63 bytes")
             }
             if pair.key == "zone" {
-                guard TimeZone(identifier: text) != nil else {
-                    throw file.error(
-                        line: pair.line,
-                        "this system has no time zone \"\(text)\"; write one such as Europe/Paris, or install tzdata"
-                    )
-                }
+                _ = try file.zone(text, line: pair.line)
                 definition.zone = text
             } else if let column = TaskColumn(rawValue: pair.key) {
                 definition.columns[column] = text

@@ -31,10 +31,6 @@ package final class EvidenceReader {
         return nil
     }
 
-    /// Collections between two looks at the table's columns and indexes.
-    private static let collectionsBetweenLooks = 30
-    /// Rows may appear this many seconds after their times.
-    private static let lateness = 120.0
     private static let firstStep = 3600.0
     private static let smallestStep = 60.0
 
@@ -59,7 +55,7 @@ package final class EvidenceReader {
             // The table may have been altered, or the step back was too large.
             collectionsUntilNextLook = 0
             step = max(step / 4, Self.smallestStep)
-            if hasRead, catchingUp == nil { catchingUp = (searchedUntil - Self.lateness, .infinity) }
+            if hasRead, catchingUp == nil { catchingUp = (searchedUntil - Double(TaskRing.lateness), .infinity) }
             throw error
         }
     }
@@ -73,15 +69,21 @@ package final class EvidenceReader {
             found = catalog.tables.filter { $0.columns[.task] != nil }
             anomalies = catalog.anomalies
             if found.isEmpty, let reason = anomalies.first {
-                let state = reason.kind == .permission ? "42501" : "42703"
+                let state =
+                    reason.kind == .permission
+                    ? PostgresError.State.insufficientPrivilege : PostgresError.State.undefinedColumn
                 throw .server(address: client.address.redacted, state: state, message: reason.description)
             }
             if found.isEmpty, hasRead {
                 let names = tables.map(\.table).joined(separator: ", ")
                 let message = "the task table (\(names)) is gone, and with it what tells of beat"
-                throw .server(address: client.address.redacted, state: "42P01", message: message)
+                throw .server(
+                    address: client.address.redacted,
+                    state: PostgresError.State.undefinedTable,
+                    message: message
+                )
             }
-            collectionsUntilNextLook = Self.collectionsBetweenLooks
+            collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
         }
         collectionsUntilNextLook -= 1
         guard !found.isEmpty else {
@@ -92,9 +94,9 @@ package final class EvidenceReader {
             anomalies.append(Anomaly(.malformed, "no table (\(names)) to look for the tasks of the schedule in"))
             return (tracker.observe(EvidenceReading(time: now, searchedFrom: start)), anomalies)
         }
-        if catchingUp?.until == .infinity { catchingUp?.until = now + Self.lateness }
+        if catchingUp?.until == .infinity { catchingUp?.until = now + Double(TaskRing.lateness) }
         if let until = catchingUp?.until, now > until { catchingUp = nil }
-        let from = min(searchedUntil - Self.lateness, catchingUp?.from ?? .infinity)
+        let from = min(searchedUntil - Double(TaskRing.lateness), catchingUp?.from ?? .infinity)
         var runs = hasRead ? try runs(transaction, from: from, until: now) : [:]
         searchedUntil = now
         hasRead = true

@@ -14,9 +14,6 @@ package final class PipelineReader {
     /// What would make it possible to look at pipelines; nil where nothing is missing, or nothing is known.
     package private(set) var advice: String?
 
-    private static let collectionsBetweenLooks = 30
-    /// Seconds that members may appear after their times.
-    private static let lateness = 120.0
     /// Pipelines that one collection looks at.
     private static let maximumRoots = 20_000
     /// Of these so many in one query.
@@ -42,7 +39,7 @@ package final class PipelineReader {
     {
         if collectionsUntilNextLook == 0 {
             try look(transaction)
-            collectionsUntilNextLook = Self.collectionsBetweenLooks
+            collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
         }
         collectionsUntilNextLook -= 1
         if table == nil { collectionsUntilNextLook = 0 }
@@ -55,7 +52,7 @@ package final class PipelineReader {
         }
 
         let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
-        let since = lastReading.map { $0 - Self.lateness } ?? now - longest
+        let since = lastReading.map { $0 - Double(TaskRing.lateness) } ?? now - longest
         var roots = Set(tracker.openRoots)
         for row in try transaction.query(queries.changed(limit: Self.maximumRoots), [String(since)]) {
             if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }

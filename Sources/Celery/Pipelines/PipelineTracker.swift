@@ -15,8 +15,6 @@ struct PipelineTracker {
     private var ends: [(time: Double, name: String, isSuccess: Bool)] = []
     private var start: Double?
 
-    /// After so many seconds the first task will not be recorded any more.
-    private static let lateness = 120.0
     /// The next member of a chain is recorded within this many seconds of the one before it.
     /// What pipelines are called whose first task is not recorded.
     private static let unnamed = "unknown"
@@ -62,7 +60,7 @@ struct PipelineTracker {
                 closed[reading.root] = now
                 continue
             }
-            if reading.rootTask == nil, now < (nameless[reading.root] ?? now) + Self.lateness {
+            if reading.rootTask == nil, now < (nameless[reading.root] ?? now) + Double(TaskRing.lateness) {
                 if nameless.count < Self.maximumOpen { nameless[reading.root] = nameless[reading.root] ?? now }
                 continue
             }

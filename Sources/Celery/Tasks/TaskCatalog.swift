@@ -2,6 +2,9 @@ internal import Postgres
 
 /// Looks for task tables in a database.
 struct TaskCatalog {
+    /// Collections between two looks at tables, columns and indexes.
+    static let collectionsBetweenLooks = 30
+
     /// Tables that can be read, in the order of their definitions.
     private(set) var tables: [TaskTable] = []
     /// What keeps tables that are there from being read.

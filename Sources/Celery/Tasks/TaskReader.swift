@@ -19,9 +19,6 @@ package final class TaskReader {
     /// What should be known of the tables: which are left out and why, and the statements that make collections cheap.
     package private(set) var advice: [String] = []
 
-    /// Collections between two looks at tables, columns and indexes.
-    private static let collectionsBetweenLooks = 30
-
     package init(client: PostgresClient, configuration: TaskConfiguration) {
         self.client = client
         self.configuration = configuration
@@ -44,7 +41,7 @@ package final class TaskReader {
                 // The table may have been dropped or altered: look again before the next query.
                 collectionsUntilNextLook = 0
                 guard let anomaly = Anomaly(error, readingTable: table.title) else { throw error }
-                if case .server(_, "42P01", _) = error { source.isAway = true }
+                if case .server(_, PostgresError.State.undefinedTable, _) = error { source.isAway = true }
                 anomalies.append(anomaly)
                 failure = failure ?? error.advising(onTable: table.title)
             }
@@ -84,12 +81,16 @@ package final class TaskReader {
         }
         advice = selection.advice + (selection.chosen + selection.undecided).compactMap(\.advice)
         if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
-            throw .server(address: client.address.redacted, state: "42501", message: denied.description)
+            throw .server(
+                address: client.address.redacted,
+                state: PostgresError.State.insufficientPrivilege,
+                message: denied.description
+            )
         }
         let isComplete =
             !selection.chosen.isEmpty && selection.undecided.isEmpty && sources.keys.allSatisfy(there.contains)
             && !catalog.anomalies.contains { $0.kind == .permission }
-        collectionsUntilNextLook = isComplete ? Self.collectionsBetweenLooks : 1
+        collectionsUntilNextLook = isComplete ? TaskCatalog.collectionsBetweenLooks : 1
     }
 
     /// The source of a table that is to be read.

@@ -67,19 +67,15 @@ extension TaskTable {
 
     /// When the first task that is still in the table began.
     var oldestQuery: String {
-        guard let column = columns[.started] ?? columns[.completed] else { return "SELECT NULL WHERE false" }
-        return """
-            SELECT extract(epoch FROM \(moment(column, of: "t"))) FROM \(name) AS t
-            WHERE t.\(column.quoted) IS NOT NULL ORDER BY t.\(column.quoted) LIMIT 1
-            """
+        "SELECT extract(epoch FROM (\(firstMoment(columns[.started] ?? columns[.completed]))))"
     }
 
-    /// When the first task that is still in the table ended.
-    private var beginQuery: String {
-        guard let completed = columns[.completed] else { return "SELECT now()" }
+    /// The query for the earliest time in a column; none without rows.
+    private func firstMoment(_ column: Column?) -> String {
+        guard let column else { return "SELECT NULL::timestamptz" }
         return """
-            SELECT \(moment(completed, of: "b")) FROM \(name) AS b
-            WHERE b.\(completed.quoted) IS NOT NULL ORDER BY b.\(completed.quoted) LIMIT 1
+            SELECT \(moment(column, of: "f")) FROM \(name) AS f
+            WHERE f.\(column.quoted) IS NOT NULL ORDER BY f.\(column.quoted) LIMIT 1
             """
     }
 
@@ -97,7 +93,7 @@ extension TaskTable {
             FROM (
                 SELECT t.\(id.quoted)::text AS id FROM \(name) AS t
                 WHERE t.\(completed.quoted) < \(minuteAgo)
-                    AND \(moment(completed, of: "t")) >= (\(other.beginQuery))
+                    AND \(moment(completed, of: "t")) >= (\(other.firstMoment(other.columns[.completed])))
                 ORDER BY t.\(completed.quoted) DESC LIMIT 20
             ) AS recent
             """

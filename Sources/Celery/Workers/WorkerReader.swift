@@ -14,7 +14,6 @@ package final class WorkerReader {
         let role: String
     }
 
-    private static let collectionsBetweenLooks = 30
     private static let maximumQueues = 1000
     /// Depths older than this many seconds are no longer told.
     private static let queueAge = 900
@@ -67,7 +66,7 @@ package final class WorkerReader {
             tables[name]?.types[column] = nil
         }
         let isComplete = !tables.isEmpty && tables.values.allSatisfy(\.isReadable)
-        collectionsUntilNextLook = isComplete ? Self.collectionsBetweenLooks : 0
+        collectionsUntilNextLook = isComplete ? TaskCatalog.collectionsBetweenLooks : 0
     }
 
     /// The rows of a query on one table; nil where there is no such table, or it cannot be read now.
