@@ -14,7 +14,11 @@ package struct WorkerCollector: Collector {
     package func collect() throws(CollectionError) -> Collected {
         do {
             let (state, anomalies) = try reader.read()
-            return Collected(state.map(Self.families) ?? [], problems: anomalies.map { CollectionProblem($0) })
+            return Collected(
+                state.map(Self.families) ?? [],
+                problems: anomalies.map { CollectionProblem($0) },
+                advice: reader.advice.map { [$0] } ?? []
+            )
         } catch {
             throw CollectionError(error)
         }

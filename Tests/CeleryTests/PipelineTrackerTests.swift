@@ -63,6 +63,17 @@ import Testing
         #expect(tracker.openRoots.isEmpty)
     }
 
+    /// Rows that say PENDING for ever do not bring it back.
+    @Test func withoutNewsItIsForgottenAfterADay() {
+        var tracker = PipelineTracker(configuration: configuration)
+        let stuck = reading("r", members: 2, succeeded: 1, ended: 1)
+        #expect(observe(&tracker, at: 0, stuck).map(\.inProgress) == [1])
+        #expect(observe(&tracker, at: 86_400, stuck).map(\.inProgress) == [1])
+        #expect(observe(&tracker, at: 86_402, stuck).map(\.inProgress) == [0])
+        #expect(observe(&tracker, at: 86_412, stuck).map(\.inProgress) == [0])
+        #expect(tracker.openRoots.isEmpty)
+    }
+
     @Test func oneFailureEndsIt() {
         var tracker = PipelineTracker(configuration: configuration)
         _ = observe(&tracker, at: 0)

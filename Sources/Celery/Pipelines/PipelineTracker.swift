@@ -15,9 +15,9 @@ struct PipelineTracker {
     private var ends: [(time: Double, name: String, isSuccess: Bool)] = []
     private var start: Double?
 
-    /// The next member of a chain is recorded within this many seconds of the one before it.
     /// What pipelines are called whose first task is not recorded.
     private static let unnamed = "unknown"
+    /// The next member of a chain is recorded within this many seconds of the one before it.
     private static let settling = 10.0
     /// Pipelines without any news for so long are forgotten.
     private static let longestSilence = 86_400.0
@@ -120,7 +120,11 @@ struct PipelineTracker {
         let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
         ends.removeAll { $0.time < now - longest }
         if ends.count > Self.maximumRemembered { ends.removeFirst(ends.count - Self.maximumRemembered) }
-        open = open.filter { $0.value.activity > now - Self.longestSilence }
+        for (root, pipeline) in open where pipeline.activity <= now - Self.longestSilence {
+            open[root] = nil
+            // Or a row that says PENDING for ever would bring it back.
+            closed[root] = now
+        }
         closed = closed.filter { $0.value > now - Self.memory }
         if closed.count > Self.maximumRemembered {
             let oldest = closed.values.sorted()[closed.count - Self.maximumRemembered]

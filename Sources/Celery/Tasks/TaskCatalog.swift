@@ -130,7 +130,12 @@ struct TaskCatalog {
 
         mutating func add(_ row: PostgresRow) {
             guard let column = row.text(2), let type = row.text(3) else { return }
-            all[column] = TaskTable.Column(name: column, type: type, isIndexed: row.boolean(4) ?? false)
+            all[column] = TaskTable.Column(
+                name: column,
+                type: type,
+                isIndexed: row.boolean(4) ?? false,
+                isEnumeration: row.boolean(13) ?? false
+            )
         }
 
         func columns(_ names: [TaskColumn: String]) -> [TaskColumn: TaskTable.Column] {
@@ -152,7 +157,8 @@ struct TaskCatalog {
                 ),
                 has_any_column_privilege(c.oid, 'SELECT'), quote_ident(current_user),
                 (SELECT reset_val FROM pg_catalog.pg_settings WHERE pg_settings.name = 'TimeZone'),
-                greatest(c.reltuples, 0), c.oid, c.relkind, quote_ident(n.nspname), has_schema_privilege(n.oid, 'USAGE')
+                greatest(c.reltuples, 0), c.oid, c.relkind, quote_ident(n.nspname), has_schema_privilege(n.oid, 'USAGE'),
+                (SELECT typtype = 'e' FROM pg_catalog.pg_type WHERE pg_type.oid = a.atttypid)
             FROM (VALUES \(names)) AS names (title, schema, name)
             JOIN pg_catalog.pg_class AS c ON c.relname = names.name
             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace

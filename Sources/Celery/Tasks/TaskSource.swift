@@ -14,6 +14,8 @@ final class TaskSource {
     /// Whether it was ever read.
     private(set) var wasRead = false
 
+    /// Groups that one collection takes, which bounds its memory.
+    private static let maximumRows = 4 * TaskTable.maximumGroups
     /// The name of rows that have none.
     private static let unnamed = "unknown"
 
@@ -44,13 +46,12 @@ final class TaskSource {
         guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
             return
         }
-        let ended = try transaction.query(
-            table.endedQuery(durationBounds: configuration.durationBounds),
-            [String(ring.start(at: now))]
-        )
+        var ended: [TaskRing.Row] = []
+        let future = now + TaskRing.maximumFuture
+        let isComplete = try readEnded(transaction, from: ring.start(at: now), until: future, into: &ended)
         let unfinished = table.readsUnfinished ? try transaction.query(table.unfinishedQuery) : []
-        if ended.count >= TaskTable.maximumGroups {
-            let problem = "\(table.title): more than \(TaskTable.maximumGroups) groups; counts are too low"
+        if !isComplete {
+            let problem = "\(table.title): more than \(Self.maximumRows) groups at once; counts are too low"
             anomalies.append(Anomaly(.overLimit, problem))
         }
         if unfinished.reduce(0, { $0 + ($1.integer(2) ?? 0) }) >= TaskTable.maximumGroups {
@@ -60,15 +61,37 @@ final class TaskSource {
         self.now = now
         wasRead = true
         ring.observe(
-            ended.compactMap { row($0) },
+            ended,
             inProgress: unfinished.compactMap { row in
                 guard let status = row.text(1), let count = row.integer(2) else { return nil }
                 let task = row.text(0) ?? Self.unnamed
                 return configuration.tells(of: task) ? (task, status, Int(count)) : nil
             },
             at: now,
-            isComplete: ended.count < TaskTable.maximumGroups
+            isComplete: isComplete
         )
+    }
+
+    /// Adds what ended from one time (Unix seconds) to before another, in as many parts as results may be large.
+    ///
+    /// - Returns: false if there was more than is taken.
+    private func readEnded(
+        _ transaction: borrowing PostgresTransaction,
+        from start: Int64,
+        until end: Int64,
+        into ended: inout [TaskRing.Row]
+    ) throws(PostgresError) -> Bool {
+        guard ended.count < Self.maximumRows else { return false }
+        let query = table.endedQuery(durationBounds: configuration.durationBounds)
+        let rows = try transaction.query(query, [String(start), String(end)])
+        let buckets = (end - start) / TaskRing.bucketSeconds
+        guard rows.count >= TaskTable.maximumGroups, buckets > 1 else {
+            ended += rows.compactMap { row($0) }
+            return rows.count < TaskTable.maximumGroups
+        }
+        let middle = start + buckets / 2 * TaskRing.bucketSeconds
+        let isFirstComplete = try readEnded(transaction, from: start, until: middle, into: &ended)
+        return try readEnded(transaction, from: middle, until: end, into: &ended) && isFirstComplete
     }
 
     private func row(_ row: PostgresRow) -> TaskRing.Row? {

@@ -1,7 +1,8 @@
 // What is asked of a task table.
 
 extension TaskTable {
-    /// Ended tasks from a completion time ($1, Unix seconds) on, grouped by bucket, name, state, duration and exception.
+    /// Ended tasks from a completion time ($1, Unix seconds) to before another ($2), grouped by bucket, name, state,
+    /// duration and exception.
     ///
     /// A duration falls into the first bucket whose bound is not below it. `width_bucket` counts the bounds not above a
     /// number, so both are negated.
@@ -25,7 +26,7 @@ extension TaskTable {
                 left(\(exception), 200)
             FROM \(from(with: [.error]))
             WHERE t.\(completed.quoted) >= \(bound("$1", completed))
-                AND t.\(completed.quoted) < \(bound("(extract(epoch FROM now()) + \(TaskRing.maximumFuture))", completed))
+                AND t.\(completed.quoted) < \(bound("$2", completed))
                 AND NOT \(isState(amongst: Self.unfinishedStates))
             GROUP BY 1, 2, 3, 4, 8
             LIMIT \(Self.maximumGroups)
@@ -79,16 +80,25 @@ extension TaskTable {
             """
     }
 
+    private static let uuid = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+
     /// Of some tasks that ended a while ago, and since the other table has any, how many that one has, too; and how many
     /// they are. Nil where a table does not know ids.
     func commonTasksQuery(with other: TaskTable) -> String? {
         guard let id = columns[.id], let otherID = other.columns[.id], let completed = columns[.completed] else {
             return nil
         }
+        // An index on the id serves only what is of its type.
+        let sameID =
+            switch (id.type, otherID.type) {
+            case ("uuid", "uuid"): "o.\(otherID.quoted) = recent.id::uuid"
+            case (_, "uuid"): "o.\(otherID.quoted) = CASE WHEN recent.id ~* '\(Self.uuid)' THEN recent.id::uuid END"
+            default: "o.\(otherID.quoted)::text = recent.id"
+            }
         let minuteAgo = bound("(extract(epoch FROM now()) - 60)", completed)
         return """
             SELECT count(*) FILTER (
-                WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE o.\(otherID.quoted)::text = recent.id)
+                WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE \(sameID))
             ), count(*)
             FROM (
                 SELECT t.\(id.quoted)::text AS id FROM \(name) AS t

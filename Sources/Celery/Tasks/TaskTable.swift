@@ -15,6 +15,8 @@ struct TaskTable: Equatable, Sendable {
         let type: String
         /// Whether an index leads with it.
         let isIndexed: Bool
+        /// Whether the type is an ENUM of the database's own.
+        let isEnumeration: Bool
 
         /// Quoted, as SQL wants it.
         var quoted: String { SQLName.quoted(name) }
@@ -151,7 +153,11 @@ struct TaskTable: Equatable, Sendable {
         guard let column = columns[.status] else { return "false" }
         let own = definition.states.filter { states.contains($0.value) }.map(\.key)
         let others = states.filter { definition.states[$0] == nil }
-        return "t.\(column.quoted)::text IN (\(Self.literals((own + others).sorted())))"
+        let wanted = Self.literals((own + others).sorted())
+        guard column.isEnumeration else { return "t.\(column.quoted)::text IN (\(wanted))" }
+        // The text of an ENUM finds no index, and a word that is none of its values is an error.
+        let values = "SELECT v FROM unnest(enum_range(NULL::\(column.type))) AS v WHERE v::text IN (\(wanted))"
+        return "t.\(column.quoted) = ANY (ARRAY(\(values)))"
     }
 
     /// The class of the exception with which a task failed.

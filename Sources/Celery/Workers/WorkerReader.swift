@@ -8,10 +8,16 @@ package final class WorkerReader {
     private var anomaliesOfLook: [Anomaly] = []
     private var collectionsUntilNextLook = 0
 
+    /// What keeps the depths of queues from being read cheaply; nil where nothing is missing.
+    package private(set) var advice: String?
+
     private struct Table {
         var types: [String: String] = [:]
         let isReadable: Bool
         let role: String
+        let estimatedRows: Double
+        /// Columns with which indexes begin.
+        var indexed: Set<String> = []
     }
 
     private static let maximumQueues = 1000
@@ -32,7 +38,9 @@ package final class WorkerReader {
         if collectionsUntilNextLook > 0 { collectionsUntilNextLook -= 1 }
         var anomalies = anomaliesOfLook
         let workers = try read("worker_status", needs: ["worker_name", "status"], workersQuery, &anomalies)
-        let queues = try read("queue_stats", needs: ["queue_name", "depth", "recorded_at"], queuesQuery, &anomalies)
+        let queues =
+            hasExpensiveQueues
+            ? nil : try read("queue_stats", needs: ["queue_name", "depth", "recorded_at"], queuesQuery, &anomalies)
         guard workers != nil || queues != nil else { return (nil, anomalies) }
         if let workers, workers.count > maximumWorkers {
             let problem = "worker_status has more than \(maximumWorkers) workers; those heard of last are told"
@@ -51,8 +59,13 @@ package final class WorkerReader {
         let rows = try client.readOnly { transaction throws(PostgresError) in try transaction.query(Self.columns) }
         for row in rows {
             guard let name = row.text(0), let column = row.text(1), let type = row.text(2) else { continue }
-            let table = Table(isReadable: row.boolean(3) ?? false, role: row.text(4) ?? "the role")
+            let table = Table(
+                isReadable: row.boolean(3) ?? false,
+                role: row.text(4) ?? "the role",
+                estimatedRows: row.number(6) ?? 0
+            )
             tables[name, default: table].types[column] = type
+            if row.boolean(5) == true { tables[name]?.indexed.insert(column) }
         }
         for (name, table) in tables where !table.isReadable {
             let problem = "table \(name) may not be read; run: GRANT SELECT ON \(name) TO \(table.role)"
@@ -65,8 +78,19 @@ package final class WorkerReader {
             )
             tables[name]?.types[column] = nil
         }
+        advice =
+            hasExpensiveQueues
+            ? "queue_stats is large and has no index that begins with queue_name, so depths are not read; run: "
+                + "CREATE INDEX CONCURRENTLY queue_stats_queue_name_recorded_at ON queue_stats (queue_name, recorded_at)"
+            : nil
         let isComplete = !tables.isEmpty && tables.values.allSatisfy(\.isReadable)
         collectionsUntilNextLook = isComplete ? TaskCatalog.collectionsBetweenLooks : 0
+    }
+
+    /// Whether each collection would read all of a long history.
+    private var hasExpensiveQueues: Bool {
+        guard let table = tables["queue_stats"] else { return false }
+        return !table.indexed.contains("queue_name") && table.estimatedRows >= TaskTable.maximumRowsWithoutIndex
     }
 
     /// The rows of a query on one table; nil where there is no such table, or it cannot be read now.
@@ -163,9 +187,12 @@ package final class WorkerReader {
     /// Columns of the tables, and whether these may be read.
     private static let columns = """
         SELECT names.name, a.attname, format_type(a.atttypid, NULL), has_any_column_privilege(a.attrelid, 'SELECT'),
-            quote_ident(current_user)
+            quote_ident(current_user),
+            EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = c.oid AND indkey[0] = a.attnum AND indisvalid),
+            greatest(c.reltuples, 0)
         FROM (VALUES ('worker_status'), ('queue_stats')) AS names (name)
-        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = to_regclass(names.name) AND a.attnum > 0
+        JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(names.name)
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
         WHERE NOT a.attisdropped
         """
 }
