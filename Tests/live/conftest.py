@@ -18,6 +18,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
+from django_beats import NEWER, Site
 from readers_application import Application
 from servers import PostgresServer, RedisServer
 from stack import Exporter
@@ -64,6 +65,32 @@ def database_url(shared_postgres: PostgresServer) -> str:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {name}")
     return f"{shared_postgres.url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to a new database without any table."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def reader_url(database: psycopg.Connection, database_url: str) -> Iterator[str]:
+    """The same database for a role `reader` that may read no more than it is granted."""
+    database.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
+    try:
+        yield f"postgresql://reader:reader@{database_url.rpartition('@')[2]}"
+    finally:
+        database.execute("DROP OWNED BY reader; DROP ROLE reader")
+
+
+@pytest.fixture
+def site(
+    folder: Path, redis_url: str, database_url: str, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """A Django site of the newer versions, unless the test says otherwise."""
+    with Site(folder, redis_url, database_url, getattr(request, "param", NEWER)) as site:
+        yield site
 
 
 @pytest.fixture

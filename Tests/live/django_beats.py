@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import readers_application
+import watch
 from servers import Process, wait_until
 from stack import PROJECT, CeleryProcess, Exporter
 
@@ -143,39 +142,10 @@ class DjangoBeat(CeleryProcess):
         return self.log.read_text().count(f"Sending due task {entry} ")
 
 
-class Watch:
-    """Reads an exporter all the time, in a thread, while `with Watch(exporter) as watch:` lasts.
-
-    The first sample is from before that, the last from after it.
-    """
-
-    INTERVAL_SECONDS = 0.05
-
-    def __init__(self, exporter: Exporter) -> None:
-        self.samples: list[Metrics] = []
-        self._exporter = exporter
-        self._ended = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=1)
-
+class Watch(watch.Watch):
     def told(self, name: str, **labels: str) -> list[float | None]:
         """What the samples so far say of beat."""
         return [value(metrics, name, **labels) for metrics in self.samples]
-
-    def __enter__(self) -> Self:
-        self.samples.append(self._exporter.metrics())
-        self._reading = self._pool.submit(self._run)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._ended.set()
-        self._pool.shutdown()
-        if kind is None:
-            self._reading.result()  # raises what the thread did
-            self.samples.append(self._exporter.metrics())
-
-    def _run(self) -> None:
-        while not self._ended.wait(self.INTERVAL_SECONDS):
-            self.samples.append(self._exporter.metrics())
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:

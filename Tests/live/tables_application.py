@@ -146,16 +146,6 @@ def worker(
         process.kill()
 
 
-@contextlib.contextmanager
-def reader(connection: psycopg.Connection, url: str) -> Iterator[str]:
-    """The URL, while it lasts, of a role `reader` that may read no more than it is granted."""
-    connection.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
-    try:
-        yield f"postgresql://reader:reader@{url.rpartition('@')[2]}"
-    finally:
-        connection.execute("DROP OWNED BY reader; DROP ROLE reader")
-
-
 def configuration(folder: Path, **settings: Any) -> str:
     """The flag for a configuration file with these settings."""
     path = folder / "exporter.yml"

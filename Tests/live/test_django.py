@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -36,15 +35,6 @@ from servers import wait_until
 from stack import Exporter
 
 Exporters = Callable[..., Exporter]
-
-
-@pytest.fixture
-def site(
-    folder: Path, redis_url: str, database_url: str, request: pytest.FixtureRequest
-) -> Iterator[Site]:
-    """A site of the newer versions, unless the test says otherwise."""
-    with Site(folder, redis_url, database_url, getattr(request, "param", NEWER)) as site:
-        yield site
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from django_beats import (
     FLAGS,
     GRACE,
     KEPT,
-    NEWER,
     OLDER,
     SECONDS,
     SLACK,
@@ -76,15 +75,6 @@ print(json.dumps({
     "zoned": local.replace(second=0, microsecond=0).timestamp(),
 }))
 """
-
-
-@pytest.fixture
-def site(
-    folder: Path, redis_url: str, database_url: str, request: pytest.FixtureRequest
-) -> Iterator[Site]:
-    """A site of the newer versions, unless the test says otherwise."""
-    with Site(folder, redis_url, database_url, getattr(request, "param", NEWER)) as site:
-        yield site
 
 
 def entry(metrics: Metrics, family: str, name: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,6 @@ from tables_application import (
     family,
     log_lines,
     problems,
-    reader,
     worker,
 )
 
@@ -46,20 +45,6 @@ OUTCOMES = {
     f"{PREFIX}stumble": (0, 1, 0),
     "launch chain": (1, 0, 0),
 }
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to a new database without any table."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def reader_url(database: psycopg.Connection, database_url: str) -> Iterator[str]:
-    """The database for a role that may read nothing yet."""
-    with reader(database, database_url) as url:
-        yield url
 
 
 def read(exporter: Exporter) -> Metrics:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,8 +18,9 @@ import pytest
 import tables_application
 from celery import Celery
 from kombu import pools
+from postgres_replica import Replica
 from readers_application import OLDER_PYTHON, collected, value
-from servers import PostgresServer, Process, free_port, postgres_programs, wait_until
+from servers import PostgresServer, Process, free_port, wait_until
 from stack import PROJECT, Exporter
 from tables_application import (
     COLLECT,
@@ -33,7 +33,6 @@ from tables_application import (
     log_lines,
     problems,
     read,
-    reader,
     results,
     worker,
 )
@@ -62,20 +61,6 @@ OWN = {
     "started": "began",
     "completed": "ended",
 }
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to a new database without any table."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
-def reader_url(database: psycopg.Connection, database_url: str) -> Iterator[str]:
-    """The database for a role that may read nothing yet."""
-    with reader(database, database_url) as url:
-        yield url
 
 
 @pytest.fixture
@@ -1462,24 +1447,9 @@ def test_replica_that_lags(own_postgres: PostgresServer, folder: Path, exporter:
     with psycopg.connect(own_postgres.url, autocommit=True) as database:
         database.execute(celery_signals.SCHEMA)
         insert(database, "task_info", ended=LONG_AGO)
-        replica = PostgresServer(
-            folder / "replica", settings={"recovery_min_apply_delay": f"{LAG:.0f}s"}
-        )
-        copy = Process(
-            "pg_basebackup",
-            folder,
-            [postgres_programs() / "pg_basebackup", "-d", own_postgres.url, "-D", replica.data]
-            + ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"],
-            user=own_postgres.user,
-        )
-        replica.data.parent.mkdir()
-        if own_postgres.user is not None:
-            shutil.chown(replica.data.parent, own_postgres.user)
-        copy.start()
-        assert copy.wait(SECONDS) == 0, copy.log_tail()
-        url = own_postgres.url.replace(f":{own_postgres.port}/", f":{replica.port}/")
-        with replica:
-            watcher = exporter(COLLECT, "--collect.timeout=1s", DATABASE_URL=url)
+        delay = {"recovery_min_apply_delay": f"{LAG:.0f}s"}
+        with Replica(folder / "replica", own_postgres, settings=delay) as replica:
+            watcher = exporter(COLLECT, "--collect.timeout=1s", DATABASE_URL=replica.url)
             totals, sent = [0.0], 0
 
             def has_all() -> bool:
