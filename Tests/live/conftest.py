@@ -24,6 +24,15 @@ from servers import PostgresServer, RedisServer
 from stack import Exporter
 
 
+@pytest.fixture(scope="session", autouse=True)
+def private_servers() -> Iterator[None]:
+    """The demo's stack starts servers of its own, whatever is set."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("DEMO_REDIS_URL", "DEMO_DATABASE_URL"):
+            environment.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
