@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
-import pytest
 from servers import wait_until
 from stack import Exporter
 from tables_application import (
@@ -24,13 +23,6 @@ from tables_application import (
 import celery_signals  # isort: skip - tables_application knows where it is
 
 Exporters = Callable[..., Exporter]
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection to a new database without any table."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        yield connection
 
 
 def blocks(connection: psycopg.Connection, table: str) -> int:
