@@ -4,7 +4,7 @@ FROM swift:6.3-bookworm AS build
 # The release of the base image decides the versions of these libraries.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libhiredis-dev libmicrohttpd-dev libpq-dev libyaml-dev \
+    && apt-get install --yes --no-install-recommends libhiredis-dev libmicrohttpd-dev libpq-dev libyaml-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source

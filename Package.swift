@@ -7,6 +7,7 @@ import PackageDescription
 //           |                   |           `----> Postgres -> CLibPQ
 //           |                   `-> Collection -> Exposition
 //           |-> HTTP -> CMicroHTTPD
+//           |-> Compression -> CZlib
 //           `-> YAML -> CYAML
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
@@ -34,11 +35,13 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD"], swiftSettings: strict),
+        .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", swiftSettings: strict),
         .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
@@ -51,7 +54,8 @@ let package = Package(
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "YAML", "Exposition",
+                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
+                "Exposition",
                 argumentParser, logging,
             ],
             swiftSettings: strict
@@ -79,7 +83,7 @@ let package = Package(
         ),
         .testTarget(
             name: "ExporterTests",
-            dependencies: ["celery-beat-exporter", "Celery", "Redis", "HTTP", argumentParser, logging],
+            dependencies: ["celery-beat-exporter", "Celery", "Redis", "HTTP", "Exposition", argumentParser, logging],
             swiftSettings: strict
         ),
     ]

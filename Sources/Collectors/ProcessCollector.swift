@@ -6,9 +6,11 @@ internal import Glibc
 /// Source: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics and proc(5).
 package struct ProcessCollector: Collector {
     private let version: String
+    private let reloads: ConfigurationReloads
 
-    package init(version: String) {
+    package init(version: String, reloads: ConfigurationReloads) {
         self.version = version
+        self.reloads = reloads
     }
 
     package func collect() throws(CollectionError) -> Collected {
@@ -17,13 +19,14 @@ package struct ProcessCollector: Collector {
         }
         let bootTime = Self.readFile("/proc/stat").flatMap { ProcessStatistics.bootTime($0) }
         return Collected(
-            Self.families(
-                of: statistics,
-                bootTime: bootTime,
-                openDescriptors: Self.openDescriptors(),
-                maximumDescriptors: Self.maximumDescriptors(),
-                version: version
-            )
+            reloads.families
+                + Self.families(
+                    of: statistics,
+                    bootTime: bootTime,
+                    openDescriptors: Self.openDescriptors(),
+                    maximumDescriptors: Self.maximumDescriptors(),
+                    version: version
+                )
         )
     }
 

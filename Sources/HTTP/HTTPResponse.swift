@@ -37,6 +37,11 @@ package final class HTTPResponse: Sendable {
         )
     }
 
+    /// What a path says to a method it does not know.
+    package static func methodNotAllowed(allowed methods: String) -> HTTPResponse {
+        HTTPResponse(status: 405, text: "Allowed here: \(methods).", headers: [("Allow", methods)])
+    }
+
     deinit {
         MHD_destroy_response(response)
     }

@@ -15,7 +15,8 @@ package struct HTTPLimits: Sendable {
 
 /// Serves responses on one listening address, on a thread of libmicrohttpd's.
 ///
-/// It knows no metric: `route` is asked for the response to each GET and HEAD, on the server's thread, and must not block.
+/// It knows no metric: `route` is asked for the response to each GET, HEAD and POST, on the server's thread, and must not
+/// block. The body of a POST is left out.
 package final class HTTPServer {
     package let port: UInt16
     private let daemon: OpaquePointer
@@ -67,11 +68,7 @@ package final class HTTPServer {
 /// What libmicrohttpd hands back to `answer` with each request.
 private final class RouteContext: Sendable {
     let route: @Sendable (HTTPRequest) -> HTTPResponse
-    let methodNotAllowed = HTTPResponse(
-        status: 405,
-        text: "Only GET and HEAD are served here.",
-        headers: [("Allow", "GET, HEAD")]
-    )
+    let methodNotAllowed = HTTPResponse.methodNotAllowed(allowed: "GET, HEAD")
 
     init(route: @escaping @Sendable (HTTPRequest) -> HTTPResponse) {
         self.route = route
@@ -81,7 +78,8 @@ private final class RouteContext: Sendable {
 /// libmicrohttpd's access handler. A free function, because it is called on a thread that Swift knows nothing of.
 ///
 /// It is called twice for each request: first with the headers alone, where queueing a response would close the
-/// connection, then to be answered. `requestState` only tells the two calls apart.
+/// connection, then to be answered. `requestState` only tells the two calls apart. What may come with a body is answered at
+/// the first, so that the body is never read.
 private func answer(
     handlerContext: UnsafeMutableRawPointer?,
     connection: OpaquePointer?,
@@ -94,14 +92,15 @@ private func answer(
 ) -> MHD_Result {
     guard let handlerContext, let url, let method, let requestState else { return .NO }
     let context = Unmanaged<RouteContext>.fromOpaque(handlerContext).takeUnretainedValue()
-    guard strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0 else {
-        // Answered at once, so that a body sent with it is never read.
-        return MHD_queue_response(connection, context.methodNotAllowed.status, context.methodNotAllowed.response)
+    func queue(_ response: HTTPResponse) -> MHD_Result {
+        MHD_queue_response(connection, response.status, response.response)
     }
-    guard requestState.pointee != nil else {
+    guard let method = HTTPRequest.Method(rawValue: String(cString: method)) else {
+        return queue(context.methodNotAllowed)
+    }
+    guard requestState.pointee != nil || method == .post else {
         requestState.pointee = handlerContext
         return .YES
     }
-    let response = context.route(HTTPRequest(path: String(cString: url)))
-    return MHD_queue_response(connection, response.status, response.response)
+    return queue(context.route(HTTPRequest(method: method, path: String(cString: url), connection: connection)))
 }

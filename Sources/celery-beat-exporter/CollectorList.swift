@@ -1,25 +1,23 @@
 internal import Celery
 internal import Collection
 internal import Collectors
-internal import Glibc
-internal import HTTP
 internal import Postgres
 internal import Redis
 
-/// Which collectors run, by what the program was told.
+/// Which collectors watch an application, by what is known of it.
 enum CollectorList {
     /// The list of collectors. A new one is a file in Collectors and an entry here.
-    static func collectors(for configuration: Configuration) -> [CollectorDefinition] {
-        let target = configuration.target
-        let redisLimits = RedisLimits(
-            connectTimeout: configuration.collectTimeout,
-            commandTimeout: configuration.collectTimeout
-        )
+    ///
+    /// - Parameter identity: tells this exporter from another that asks the same beats.
+    static func collectors(
+        for target: Target,
+        _ schedule: CollectionSchedule,
+        identity: String
+    ) -> [CollectorDefinition] {
+        let redisLimits = RedisLimits(connectTimeout: schedule.timeout, commandTimeout: schedule.timeout)
         let scheduledQueues = SharedQueueNames()
-        let maximumEntrySeries = configuration.maximumEntrySeries
-        var collectors = [
-            CollectorDefinition(name: "process", source: nil) { ProcessCollector(version: Version.current) }
-        ]
+        let maximumEntrySeries = target.maximumEntrySeries
+        var collectors: [CollectorDefinition] = []
         if let address = target.redBeatAddress, target.looksFor(.redbeat) {
             collectors.append(
                 CollectorDefinition(name: "redbeat", source: "redbeat") {
@@ -48,9 +46,8 @@ enum CollectorList {
             )
         }
         if let address = target.database {
-            let timeout = configuration.collectTimeout
             // Each collector blocks on a connection of its own.
-            @Sendable func client() -> PostgresClient { PostgresClient(address: address, timeout: timeout) }
+            @Sendable func client() -> PostgresClient { PostgresClient(address: address, timeout: schedule.timeout) }
             collectors += [
                 CollectorDefinition(name: "tasks", source: "database") {
                     TaskCollector(
@@ -104,8 +101,8 @@ enum CollectorList {
         if let address = target.broker, let pattern = target.pingPattern {
             let ping = BeatPingConfiguration(
                 pattern: pattern,
-                identity: identity(of: configuration),
-                interval: configuration.collectInterval / .seconds(1),
+                identity: identity,
+                interval: schedule.interval / .seconds(1),
                 grace: target.redBeat.grace,
                 keys: target.queues.keys
             )
@@ -118,13 +115,5 @@ enum CollectorList {
             )
         }
         return collectors
-    }
-
-    /// Tells this exporter from another that asks the same beats, and stays the same when it is started again.
-    private static func identity(of configuration: Configuration) -> String {
-        var name = [CChar](repeating: 0, count: 256)
-        gethostname(&name, name.count - 1)
-        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return "\(host).\(configuration.listenAddresses.first?.port ?? 0)"
     }
 }

@@ -1,57 +1,28 @@
-internal import Celery
-internal import Collection
 internal import HTTP
 internal import Logging
-internal import Postgres
-internal import Redis
 
 /// Everything the program was told, checked. Consumers accept nothing else.
-struct Configuration {
-    /// One Celery application.
-    struct Target {
-        var broker: RedisAddress?
-        var redBeatAddress: RedisAddress?
-        var redBeat = RedBeatConfiguration()
-        var queues = QueueConfiguration()
-        var database: PostgresAddress?
-        var tasks = TaskConfiguration()
-        var maximumWorkers = 1000
-        /// Which schedulers to look for; nil for all there are signs of.
-        var schedulers: Set<Scheduler>?
-        /// What a beat that leaves no trace but its tasks is expected to do; empty where there is none.
-        var expectedEntries: [ExpectedEntry] = []
-        /// Which nodes of Celery's remote control are beats to ask; nil for none.
-        var pingPattern: String?
-
-        /// Whether to look for a scheduler.
-        func looksFor(_ scheduler: Scheduler) -> Bool {
-            schedulers?.contains(scheduler) ?? true
-        }
-    }
-
-    /// The schedulers, by the label that their metrics carry.
-    enum Scheduler: String, CaseIterable {
-        case redbeat
-        case django
-        case evidence
-        case ping
-    }
-
+struct Configuration: Sendable {
     enum LogFormat: String {
         case logfmt
         case json
     }
 
-    var target = Target()
-    var maximumEntrySeries = 1000
-    var collectInterval: Duration
-    var collectTimeout: Duration
+    /// The application that flags and environment tell of; it may be none.
+    var target: Target
+    /// Those of the configuration file, by name.
+    var targets: [String: Target]
+    var schedule: CollectionSchedule
     var listenAddresses: [ListenAddress]
     var telemetryPath: String
     var logLevel: Logger.Level
     var logFormat: LogFormat
-    /// What was understood otherwise than it may have been meant; for the log.
-    var warnings: [String] = []
+
+    /// Whether another says the same of what only a restart changes.
+    func servesLike(_ other: Configuration) -> Bool {
+        listenAddresses == other.listenAddresses && telemetryPath == other.telemetryPath
+            && logLevel == other.logLevel && logFormat == other.logFormat
+    }
 }
 
 extension Configuration {
@@ -60,9 +31,10 @@ extension Configuration {
         let file = try path.map { path throws(ConfigurationError) in try ConfigurationFile(path: path.value) }
         let settings = Settings(environment: environment, file: file)
 
-        collectInterval =
-            try settings.duration(flags.collectInterval, "collect.interval", in: 0.1...3600) ?? .seconds(10)
-        collectTimeout = try settings.duration(flags.collectTimeout, "collect.timeout", in: 0.1...600) ?? .seconds(5)
+        schedule = CollectionSchedule(
+            interval: try settings.duration(flags.collectInterval, "collect.interval", in: 0.1...3600) ?? .seconds(10),
+            timeout: try settings.duration(flags.collectTimeout, "collect.timeout", in: 0.1...600) ?? .seconds(5)
+        )
         listenAddresses = try Self.listenAddresses(settings.list(flags.webListenAddress, "web.listen-address"))
         telemetryPath = try Self.telemetryPath(settings.find(flags.webTelemetryPath, "web.telemetry-path"))
         logLevel =
@@ -73,19 +45,43 @@ extension Configuration {
             ) ?? .info
         logFormat = try settings.choice(flags.logFormat, "log.format", ["logfmt": .logfmt, "json": .json]) ?? .logfmt
 
-        try readRedis(flags, settings)
-        try readBeat(flags, settings)
-        try readQueues(flags, settings)
-        try readDatabase(flags, settings)
-        try readTasks(flags, settings, file)
-        try readSchedulers(flags, settings, file)
+        target = try Target(flags, settings, collectTimeout: schedule.timeout)
         try settings.refuseOtherKeys()
-        guard target.redBeatAddress != nil || target.database != nil else {
+        targets = try Self.targets(file, flags, settings, collectTimeout: schedule.timeout)
+        guard target.hasSources || !targets.isEmpty else {
             throw ConfigurationError(
                 "nothing to watch: give --broker.url redis://host:6379/0 (or CELERY_BROKER_URL), "
                     + "--database.url postgresql://user@host/database (or DATABASE_URL), or both"
             )
         }
+    }
+
+    private static let maximumTargets = 500
+
+    private static func targets(
+        _ file: ConfigurationFile?,
+        _ flags: Flags,
+        _ settings: Settings,
+        collectTimeout: Duration
+    ) throws(ConfigurationError) -> [String: Target] {
+        guard let file, let sections = file.targets else { return [:] }
+        guard (1...maximumTargets).contains(sections.count) else {
+            throw file.error(line: sections.first?.line ?? 1, "targets must be 1 to \(maximumTargets) applications")
+        }
+        var targets: [String: Target] = [:]
+        for section in sections {
+            let own = Settings(of: section.file, within: settings)
+            let target = try Target(flags, own, collectTimeout: collectTimeout)
+            try own.refuseOtherKeys()
+            guard target.hasSources else {
+                throw file.error(
+                    line: section.line,
+                    "the target \(section.name) has nothing to watch; give it broker.url, database.url or both"
+                )
+            }
+            targets[section.name] = target
+        }
+        return targets
     }
 
     private static func listenAddresses(_ setting: Settings.Found?) throws(ConfigurationError) -> [ListenAddress] {

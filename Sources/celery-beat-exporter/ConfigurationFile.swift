@@ -1,9 +1,9 @@
 internal import Celery
-internal import Glibc
 internal import YAML
 
-/// The YAML file that `--config.file` names. Its keys are the names of flags, whole (`beat.grace: 5s`) or in parts (`beat:` and
-/// below it `grace: 5s`), and `schedule` and `tables`, which have no flag.
+/// The YAML file that `--config.file` names, or the part of it about one application. Its keys are the names of flags, whole
+/// (`beat.grace: 5s`) or in parts (`beat:` and below it `grace: 5s`), and `schedule`, `tables` and, in the file, `targets`,
+/// which have no flag.
 struct ConfigurationFile {
     struct Value: Equatable {
         let value: String
@@ -12,23 +12,32 @@ struct ConfigurationFile {
         let line: Int
     }
 
-    /// Keys without a flag.
-    static let ownKeys: Set<String> = ["schedule", "tables"]
+    /// An application with a name.
+    struct Section {
+        let name: String
+        let line: Int
+        let file: ConfigurationFile
+    }
 
+    /// Keys without a flag.
+    let ownKeys: Set<String>
     let path: String
     private(set) var values: [String: Value] = [:]
     /// What stands under `schedule`.
     private(set) var schedule: YAMLNode?
     /// What stands under `tables`.
     private(set) var tables: YAMLNode?
+    /// What stands under `targets`.
+    private(set) var targets: [Section]?
 
     /// Reads the file at `path`.
     init(path: String) throws(ConfigurationError) {
-        try self.init(path: path, contents: Self.contents(of: path))
+        try self.init(path: path, contents: SmallFile.contents(of: path, for: "--config.file"))
     }
 
     init(path: String, contents: [UInt8]) throws(ConfigurationError) {
         self.path = path
+        ownKeys = ["schedule", "tables", "targets"]
         let root: YAMLNode?
         do {
             root = try YAMLNode.parse(contents)
@@ -37,9 +46,46 @@ struct ConfigurationFile {
         }
         guard let root, !root.isNull else { return }
         guard let pairs = root.mapping else { throw self.error(line: root.line, "write settings as key: value") }
+        try add(pairs)
+        for pair in pairs where pair.key == "targets" { targets = try sections(pair) }
+    }
+
+    /// The part about one application.
+    private init(path: String, section pairs: [YAMLNode.Pair]) throws(ConfigurationError) {
+        self.path = path
+        ownKeys = ["schedule", "tables"]
+        try add(pairs)
+    }
+
+    private mutating func add(_ pairs: [YAMLNode.Pair]) throws(ConfigurationError) {
         for pair in pairs where pair.key == "schedule" { schedule = pair.value }
         for pair in pairs where pair.key == "tables" { tables = pair.value }
-        try add(pairs.filter { !Self.ownKeys.contains($0.key) }, below: "")
+        try add(pairs.filter { !ownKeys.contains($0.key) }, below: "")
+    }
+
+    private func sections(_ targets: YAMLNode.Pair) throws(ConfigurationError) -> [Section] {
+        guard let pairs = targets.value.mapping else {
+            throw error(line: targets.line, "write targets as name: and below it the settings of the application")
+        }
+        var sections: [Section] = []
+        for pair in pairs {
+            let isName = pair.key.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0)
+                    || "-_.".utf8.contains($0)
+            }
+            guard isName, (1...100).contains(pair.key.utf8.count) else {
+                throw error(
+                    line: pair.line,
+                    "a target's name has 1 to 100 letters, digits, dots, dashes and underscores, as in shop-eu"
+                )
+            }
+            guard let settings = pair.value.mapping else {
+                throw error(line: pair.line, "the target \(pair.key) has no settings; give it broker.url, for example")
+            }
+            let file = try ConfigurationFile(path: path, section: settings)
+            sections.append(Section(name: pair.key, line: pair.line, file: file))
+        }
+        return sections
     }
 
     private mutating func add(_ pairs: [YAMLNode.Pair], below parent: String) throws(ConfigurationError) {
@@ -109,19 +155,5 @@ struct ConfigurationFile {
             row = next
         }
         return row[right.count]
-    }
-
-    private static func contents(of path: String) throws(ConfigurationError) -> [UInt8] {
-        guard let file = fopen(path, "re") else {
-            throw ConfigurationError("--config.file: cannot read \(path): \(String(cString: strerror(errno)))")
-        }
-        defer { fclose(file) }
-        // One byte more than is allowed shows that there are too many.
-        var bytes = [UInt8](repeating: 0, count: YAMLNode.maximumBytes + 1)
-        let count = fread(&bytes, 1, bytes.count, file)
-        guard ferror(file) == 0 else {
-            throw ConfigurationError("--config.file: cannot read \(path): \(String(cString: strerror(errno)))")
-        }
-        return Array(bytes.prefix(count))
     }
 }

@@ -1,71 +1,150 @@
 internal import Collection
+internal import Collectors
 internal import Glibc
 internal import HTTP
 internal import Logging
+internal import Synchronization
 
-/// The running program: collectors on their threads, one snapshot, servers.
-struct Exporter {
-    private let configuration: Configuration
+/// The applications that are watched, and the configuration that says how.
+final class Exporter: Sendable {
+    private struct State {
+        var configuration: Configuration
+        var target: RunningTarget
+        var targets: [String: RunningTarget]
+    }
+
+    private let read: @Sendable () throws(ConfigurationError) -> Configuration
     private let logger: Logger
+    private let reloads = ConfigurationReloads()
+    private let state: Mutex<State>
+    /// One reload at a time.
+    private let reloading = Mutex(())
 
-    init(configuration: Configuration, logger: Logger) {
-        self.configuration = configuration
+    /// - Parameter read: reads the configuration anew, for reloads.
+    init(
+        _ configuration: Configuration,
+        logger: Logger,
+        read: @escaping @Sendable () throws(ConfigurationError) -> Configuration
+    ) {
+        self.read = read
         self.logger = logger
-    }
-
-    /// Runs until SIGTERM or SIGINT, which must be blocked in all threads.
-    func run() throws(HTTPServerError) {
-        for warning in configuration.warnings { logger.warning("\(warning)") }
-        let definitions = CollectorList.collectors(for: configuration)
-        let snapshot = Snapshot(
-            collectors: definitions,
-            validity: configuration.collectInterval * 2 + configuration.collectTimeout * 4
-        )
-        let routes = Routes(snapshot: snapshot, telemetryPath: configuration.telemetryPath)
-        var servers: [HTTPServer] = []
-        for address in configuration.listenAddresses {
-            let server = try HTTPServer(listening: address) { routes.response(to: $0) }
-            servers.append(server)
-            logger.info(
-                "serving",
-                metadata: [
-                    "address": "\(address.host.isEmpty ? "*" : address.host):\(server.port)",
-                    "path": "\(configuration.telemetryPath)", "version": "\(Version.current)",
-                ]
+        let own = Self.ownTarget(configuration, reloads, logger)
+        let targets = configuration.targets.map { ($0, Self.target(named: $0, $1, configuration, logger)) }
+        state = Mutex(
+            State(
+                configuration: configuration,
+                target: own,
+                targets: Dictionary(uniqueKeysWithValues: targets)
             )
+        )
+    }
+
+    /// What flags and environment tell of, together with the exporter itself.
+    var target: RunningTarget { state.withLock { $0.target } }
+
+    func target(named name: String) -> RunningTarget? { state.withLock { $0.targets[name] } }
+
+    /// Whether the first collection of every source has ended, in success or failure.
+    var isComplete: Bool {
+        state.withLock { $0.target.snapshot.isComplete && $0.targets.values.allSatisfy(\.snapshot.isComplete) }
+    }
+
+    func start() {
+        let state = state.withLock { $0 }
+        for warning in Self.warnings(of: state.configuration) { logger.warning("\(warning)") }
+        for target in [state.target] + state.targets.values { target.start() }
+    }
+
+    func stop() {
+        state.withLock { state in
+            for target in [state.target] + state.targets.values { target.stop() }
         }
-        let loops = definitions.map {
-            CollectorLoop($0, into: snapshot, every: configuration.collectInterval, logger: logger)
+    }
+
+    /// Reads the configuration again. What has not changed goes on undisturbed; what is wrong leaves all as it was.
+    func reload() throws(ConfigurationError) {
+        try reloading.withLock { _ throws(ConfigurationError) in
+            do throws(ConfigurationError) {
+                change(to: try read())
+                reloads.note(isSuccess: true)
+                logger.info("configuration reloaded")
+            } catch {
+                reloads.note(isSuccess: false)
+                logger.error("configuration not reloaded; the old one goes on", metadata: ["error": "\(error)"])
+                throw error
+            }
         }
-        for loop in loops { loop.start() }
-
-        let signal = Self.waitForSignal()
-        logger.info("stopping", metadata: ["signal": "\(signal)"])
-        routes.beginShutdown()
-        for loop in loops { loop.stop() }
-        for server in servers { server.stop() }
     }
 
-    /// Blocks the signals that end the program, so that threads started later inherit that and only `sigwait` gets them.
-    static func blockSignals() {
-        var signals = endingSignals
-        pthread_sigmask(SIG_BLOCK, &signals, nil)
-        // hiredis and libpq write to sockets whose peer may be gone.
-        Glibc.signal(SIGPIPE, SIG_IGN)
+    private func change(to configuration: Configuration) {
+        let old = state.withLock { $0 }
+        for warning in Self.warnings(of: configuration) { logger.warning("\(warning)") }
+        if !configuration.servesLike(old.configuration) {
+            logger.warning("web.* and log.* have changed; that takes a restart")
+        }
+        let isSameSchedule = configuration.schedule == old.configuration.schedule
+        let keepsOwn = isSameSchedule && configuration.target == old.configuration.target
+        let own = keepsOwn ? old.target : Self.ownTarget(configuration, reloads, logger)
+        var targets: [String: RunningTarget] = [:]
+        for (name, target) in configuration.targets {
+            let running = old.targets[name]
+            let keeps = isSameSchedule && running?.target == target
+            targets[name] = keeps ? running : Self.target(named: name, target, configuration, logger)
+        }
+        state.withLock { [targets] in $0 = State(configuration: configuration, target: own, targets: targets) }
+        if !keepsOwn {
+            old.target.stop()
+            own.start()
+        }
+        for (name, running) in old.targets where targets[name] !== running { running.stop() }
+        for (name, running) in targets where old.targets[name] !== running { running.start() }
     }
 
-    private static func waitForSignal() -> String {
-        var signals = endingSignals
-        var number: CInt = 0
-        sigwait(&signals, &number)
-        return number == SIGINT ? "SIGINT" : "SIGTERM"
+    private static func warnings(of configuration: Configuration) -> [String] {
+        configuration.target.warnings
+            + configuration.targets.sorted { $0.key < $1.key }.flatMap { name, target in
+                target.warnings.map { "target \(name): \($0)" }
+            }
     }
 
-    private static var endingSignals: sigset_t {
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        sigaddset(&signals, SIGINT)
-        sigaddset(&signals, SIGTERM)
-        return signals
+    private static func ownTarget(
+        _ configuration: Configuration,
+        _ reloads: ConfigurationReloads,
+        _ logger: Logger
+    ) -> RunningTarget {
+        let process = CollectorDefinition(name: "process", source: nil) {
+            ProcessCollector(version: Version.current, reloads: reloads)
+        }
+        return RunningTarget(
+            configuration.target,
+            configuration.schedule,
+            identity: identity(configuration),
+            others: [process],
+            logger: logger
+        )
+    }
+
+    private static func target(
+        named name: String,
+        _ target: Target,
+        _ configuration: Configuration,
+        _ logger: Logger
+    ) -> RunningTarget {
+        var logger = logger
+        logger[metadataKey: "target"] = "\(name)"
+        return RunningTarget(
+            target,
+            configuration.schedule,
+            identity: "\(identity(configuration)).\(name)",
+            logger: logger
+        )
+    }
+
+    /// Tells this exporter from another that asks the same beats, and stays the same when it is started again.
+    private static func identity(_ configuration: Configuration) -> String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return "\(host).\(configuration.listenAddresses.first?.port ?? 0)"
     }
 }

@@ -21,6 +21,12 @@ struct Flags: ParsableCommand {
     var brokerURL: String?
 
     @Option(
+        name: .customLong("broker.url-file"),
+        help: "A file with the broker's URL, which keeps the password out of sight."
+    )
+    var brokerURLFile: String?
+
+    @Option(
         name: .customLong("broker.key-prefix"),
         help: "global_keyprefix of broker_transport_options. (default: none)"
     )
@@ -37,6 +43,12 @@ struct Flags: ParsableCommand {
         help: "RedBeat's Redis. Also REDBEAT_REDIS_URL. (default: the broker's)"
     )
     var redBeatURL: String?
+
+    @Option(
+        name: .customLong("redbeat.url-file"),
+        help: "A file with RedBeat's URL, which keeps the password out of sight."
+    )
+    var redBeatURLFile: String?
 
     @Option(name: .customLong("redbeat.key-prefix"), help: "redbeat_key_prefix. (default: redbeat:)")
     var redBeatKeyPrefix: String?
@@ -92,6 +104,12 @@ struct Flags: ParsableCommand {
             """
     )
     var databaseURL: String?
+
+    @Option(
+        name: .customLong("database.url-file"),
+        help: "A file with the database's URL, which keeps the password out of sight."
+    )
+    var databaseURLFile: String?
 
     @Option(
         name: .customLong("tasks.windows"),
@@ -162,6 +180,9 @@ struct Flags: ParsableCommand {
         help: "A YAML file with settings, and with the schedule that a beat without a trace is expected to keep."
     )
     var configFile: String?
+
+    @Flag(name: .customLong("config.check"), help: "Say whether the configuration is right, and end.")
+    var configCheck = false
 
     @Option(name: .customLong("log.level"), help: "debug, info, warn or error. (default: info)")
     var logLevel: String?

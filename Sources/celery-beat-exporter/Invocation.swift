@@ -2,7 +2,8 @@ internal import ArgumentParser
 
 /// What the command line asks for.
 enum Invocation {
-    case run(Configuration)
+    /// `read` reads the configuration again.
+    case run(Configuration, read: @Sendable () throws(ConfigurationError) -> Configuration)
     /// A text for standard output, and success: help or the version.
     case show(String)
     /// One line for standard error, and exit code 2.
@@ -21,7 +22,13 @@ enum Invocation {
             return
         }
         do {
-            self = .run(try Configuration(flags, environment: environment))
+            let configuration = try Configuration(flags, environment: environment)
+            self =
+                flags.configCheck
+                ? .show("The configuration is valid.")
+                : .run(configuration) { () throws(ConfigurationError) in
+                    try Configuration(flags, environment: environment)
+                }
         } catch {
             self = .refuse(error.description)
         }

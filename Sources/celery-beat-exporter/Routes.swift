@@ -1,25 +1,29 @@
-internal import Collection
-internal import Exposition
 internal import HTTP
 internal import Synchronization
 
 /// What is served under which path.
 final class Routes: Sendable {
-    static let reservedPaths = ["/", "/-/healthy", "/-/ready"]
+    static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/probe"]
 
-    private let snapshot: Snapshot
+    private let exporter: Exporter
     private let telemetryPath: String
     private let landingPage: HTTPResponse
     private let healthy = HTTPResponse(status: 200, text: "Healthy.")
     private let ready = HTTPResponse(status: 200, text: "Ready.")
     private let collecting = HTTPResponse(status: 503, text: "Not ready: the first collections have not ended.")
     private let stopping = HTTPResponse(status: 503, text: "Not ready: shutting down.")
+    private let reloaded = HTTPResponse(status: 200, text: "Reloaded.")
+    private let notGet = HTTPResponse.methodNotAllowed(allowed: "GET, HEAD")
+    private let notPost = HTTPResponse.methodNotAllowed(allowed: "POST")
     private let notFound: HTTPResponse
+    private let noTarget = HTTPResponse(
+        status: 400,
+        text: "Ask for /probe?target=NAME, with a name from the targets of the configuration file."
+    )
     private let isStopping = Mutex(false)
-    private let encoded = Mutex<(response: HTTPResponse, generation: Int)?>(nil)
 
-    init(snapshot: Snapshot, telemetryPath: String) {
-        self.snapshot = snapshot
+    init(exporter: Exporter, telemetryPath: String) {
+        self.exporter = exporter
         self.telemetryPath = telemetryPath
         landingPage = HTTPResponse(
             contentType: "text/html; charset=utf-8",
@@ -29,10 +33,13 @@ final class Routes: Sendable {
     }
 
     func response(to request: HTTPRequest) -> HTTPResponse {
-        switch request.path {
-        case telemetryPath: metrics()
+        if request.path == "/-/reload" { return request.method == .post ? reload() : notPost }
+        guard request.method != .post else { return notGet }
+        return switch request.path {
+        case telemetryPath: exporter.target.metrics(for: request)
+        case "/probe": probe(request)
         case "/-/healthy": healthy
-        case "/-/ready": isStopping.withLock { $0 } ? stopping : snapshot.isComplete ? ready : collecting
+        case "/-/ready": isStopping.withLock { $0 } ? stopping : exporter.isComplete ? ready : collecting
         case "/": landingPage
         default: notFound
         }
@@ -43,14 +50,17 @@ final class Routes: Sendable {
         isStopping.withLock { $0 = true }
     }
 
-    /// The exposition, encoded once for each change of the snapshot however often it is asked for.
-    private func metrics() -> HTTPResponse {
-        encoded.withLock { encoded in
-            if let encoded, encoded.generation == snapshot.generation { return encoded.response }
-            let (families, generation) = snapshot.gather()
-            let response = HTTPResponse(contentType: TextFormat.contentType, body: TextFormat.encode(families))
-            encoded = (response, generation)
-            return response
+    private func probe(_ request: HTTPRequest) -> HTTPResponse {
+        guard let target = request.parameter("target").flatMap({ exporter.target(named: $0) }) else { return noTarget }
+        return target.metrics(for: request)
+    }
+
+    private func reload() -> HTTPResponse {
+        do {
+            try exporter.reload()
+            return reloaded
+        } catch {
+            return HTTPResponse(status: 500, text: "Not reloaded: \(error)")
         }
     }
 }

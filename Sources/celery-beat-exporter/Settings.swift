@@ -2,13 +2,28 @@
 /// the configuration file.
 final class Settings {
     let environment: [String: String]
-    private let file: ConfigurationFile?
+    let file: ConfigurationFile?
+    /// For an application of the file: what it does not say itself.
+    private let parent: Settings?
     /// Settings that someone asked for: there are no others.
     private var asked: Set<String> = []
+
+    /// What each application must say for itself.
+    private static let notInherited: Set<String> = [
+        "broker.url", "broker.url-file", "redbeat.url", "redbeat.url-file", "database.url", "database.url-file",
+    ]
 
     init(environment: [String: String], file: ConfigurationFile? = nil) {
         self.environment = environment
         self.file = file
+        parent = nil
+    }
+
+    /// The settings of an application in the file: its own, then, but for addresses, what holds for all.
+    init(of section: ConfigurationFile, within parent: Settings) {
+        environment = parent.environment
+        file = section
+        self.parent = parent
     }
 
     /// A value and where it came from, for messages.
@@ -20,16 +35,54 @@ final class Settings {
     }
 
     func find(_ flagValue: String?, _ flag: String, aliases: [String] = []) -> Found? {
-        asked.insert(flag)
-        if let flagValue { return Found(value: flagValue, origin: "--\(flag)") }
-        // An empty variable counts as absent: that is how it is unset in many deployments.
-        func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
-        let own = Self.variable(for: flag)
-        if let value = variable(own) { return Found(value: value, origin: own) }
-        for name in aliases {
-            if let value = variable(name) { return Found(value: value, origin: name, isShared: true) }
+        places(flagValue, flag, aliases: aliases).lazy.compactMap { $0() }.first
+    }
+
+    /// A value that may also stand in a file of its own, which is named by the flag with `-file` at its end or by a variable
+    /// with `_FILE`.
+    func secret(
+        _ flagValue: String?,
+        _ fileFlagValue: String?,
+        _ flag: String,
+        aliases: [String] = []
+    ) throws(ConfigurationError) -> Found? {
+        let direct = places(flagValue, flag, aliases: aliases)
+        let inFiles = places(fileFlagValue, flag + "-file", aliases: aliases.map { $0 + "_FILE" })
+        for (direct, inFile) in zip(direct, inFiles) {
+            let (found, path) = (direct(), inFile())
+            if let found, let path {
+                throw ConfigurationError(path, "\(found.origin) is given too; give one of them")
+            }
+            if let found { return found }
+            guard let path else { continue }
+            let contents = try SmallFile.contents(of: path.value, for: path.origin)
+            let text = String(decoding: contents, as: UTF8.self)
+            let line = text.split(whereSeparator: \.isNewline)
+            guard line.count == 1, let secret = line.first else {
+                throw ConfigurationError(path, "\(path.value) must hold one line")
+            }
+            return Found(value: String(secret), origin: path.origin, isShared: path.isShared)
         }
-        return file?.values[flag].map { Found(value: $0.value, origin: $0.origin) }
+        return nil
+    }
+
+    /// Where a setting may stand, first what wins. As many for each flag with so many aliases.
+    private func places(_ flagValue: String?, _ flag: String, aliases: [String]) -> [() -> Found?] {
+        asked.insert(flag)
+        let ofFile = { [file] in file?.values[flag].map { Found(value: $0.value, origin: $0.origin) } }
+        if let parent {
+            let inherits = !Self.notInherited.contains(flag)
+            return [ofFile] + (inherits ? parent.places(flagValue, flag, aliases: aliases) : [])
+        }
+        // An empty variable counts as absent: that is how it is unset in many deployments.
+        func variable(_ name: String, isShared: Bool) -> () -> Found? {
+            { [environment] in
+                environment[name].flatMap { $0.isEmpty ? nil : Found(value: $0, origin: name, isShared: isShared) }
+            }
+        }
+        return [{ flagValue.map { Found(value: $0, origin: "--\(flag)") } }]
+            + [variable(Self.variable(for: flag), isShared: false)]
+            + aliases.map { variable($0, isShared: true) } + [ofFile]
     }
 
     /// A list from a repeatable flag, or from a variable with commas between; nil where neither is given.
@@ -41,7 +94,7 @@ final class Settings {
     func refuseOtherKeys() throws(ConfigurationError) {
         guard let file else { return }
         for key in file.values.keys.sorted() where !asked.contains(key) {
-            throw file.unknownKey(key, amongst: asked.union(ConfigurationFile.ownKeys))
+            throw file.unknownKey(key, amongst: asked.union(file.ownKeys))
         }
     }
 

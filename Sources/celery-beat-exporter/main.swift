@@ -20,13 +20,14 @@ case .refuse(let line):
     let bytes = Array("celery-beat-exporter: \(line)\n".utf8)
     _ = write(STDERR_FILENO, bytes, bytes.count)
     exit(2)
-case .run(let configuration):
+case .run(let configuration, let read):
     let logger = Logger(label: "celery-beat-exporter") { _ in
         LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
     }
-    Exporter.blockSignals()
+    Service.blockSignals()
     do {
-        try Exporter(configuration: configuration, logger: logger).run()
+        let exporter = Exporter(configuration, logger: logger, read: read)
+        try Service(configuration: configuration, exporter: exporter, logger: logger).run()
         // Not `exit`: it would clean up libraries that a hanging collector still uses.
         _exit(0)
     } catch {

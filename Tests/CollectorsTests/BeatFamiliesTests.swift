@@ -33,7 +33,7 @@ import Testing
 
     private func samples(_ state: BeatState, maximumEntrySeries: Int) -> String {
         let families = BeatFamilies.families(of: state, scheduler: "redbeat", maximumEntrySeries: maximumEntrySeries)
-        return String(decoding: TextFormat.encode(families), as: UTF8.self)
+        return String(decoding: ExpositionFormat.text.encode(families), as: UTF8.self)
             .split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")
     }
 

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct QueueAndTaskCollectorTests {
     private func samples(_ families: [MetricFamily]) -> String {
-        String(decoding: TextFormat.encode(families), as: UTF8.self)
+        String(decoding: ExpositionFormat.text.encode(families), as: UTF8.self)
             .split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")
     }
 

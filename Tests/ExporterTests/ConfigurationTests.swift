@@ -47,8 +47,8 @@ import Testing
         let configuration = try configuration([], environment)
         #expect(configuration.target.broker == nil)
         #expect(configuration.target.database != nil)
-        #expect(configuration.warnings.count == 1)
-        #expect(!configuration.warnings.joined().contains("secret"))
+        #expect(configuration.target.warnings.count == 1)
+        #expect(!configuration.target.warnings.joined().contains("secret"))
         #expect(throws: ConfigurationError.self) {
             try self.configuration(["--broker.url", "amqp://h"], ["DATABASE_URL": "postgresql://h/d"])
         }
@@ -61,8 +61,8 @@ import Testing
         #expect(configuration.target.queues.names == ["a", "b", "c"])
         #expect(configuration.target.queues.keys.prioritySteps == [0, 3, 6, 9])
         #expect(configuration.listenAddresses == [try #require(ListenAddress("127.0.0.1:1"))])
-        #expect(configuration.collectInterval == .seconds(10))
-        #expect(configuration.collectTimeout == .seconds(5))
+        #expect(configuration.schedule.interval == .seconds(10))
+        #expect(configuration.schedule.timeout == .seconds(5))
         #expect(configuration.telemetryPath == "/metrics")
     }
 
@@ -105,7 +105,7 @@ import Testing
 
     @Test func schedulers() throws {
         let both = ["--broker.url", "redis://", "--database.url", "postgresql://h/d"]
-        func target(_ arguments: String...) throws -> Configuration.Target {
+        func target(_ arguments: String...) throws -> Target {
             try configuration(both + arguments).target
         }
         #expect(try target().schedulers == nil)

@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read(path: Path) -> None:
 
 def test_a_file_of_many_bytes(path: Path) -> None:
     path.write_bytes(b"#" * (2 << 20))
-    assert "more than 1048576 bytes" in refusal(f"--config.file={path}")
+    assert "larger than 1048576 bytes" in refusal(f"--config.file={path}")
 
 
 def test_a_missing_django_that_is_expected(

@@ -217,7 +217,7 @@ def test_a_query_is_no_path(served: Exporter) -> None:
         "/%00",
         "/metrics%00",
         "/METRICS",
-        "/-/reload",
+        "/-/reload/",
         "/-/",
         "/index.html",
         "/" + "x" * 4000,

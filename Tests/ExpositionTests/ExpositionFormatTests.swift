@@ -1,8 +1,8 @@
 import Exposition
 import Testing
 
-@Suite struct TextFormatTests {
-    @Test func wholeExposition() {
+@Suite struct ExpositionFormatTests {
+    @Test func wholeText() {
         let families = [
             MetricFamily("queue_length", help: "Messages waiting.", type: .gauge).with([
                 Sample(3, labels: [Label("queue_name", "mail"), Label("priority", "0")]),
@@ -26,10 +26,10 @@ import Testing
             time 1795221940.25
 
             """#
-        #expect(String(decoding: TextFormat.encode(families), as: UTF8.self) == expected)
+        #expect(String(decoding: ExpositionFormat.text.encode(families), as: UTF8.self) == expected)
     }
 
-    @Test func histogramIsCumulative() {
+    @Test func histogramsAreCumulative() {
         let family = MetricFamily("seconds", help: "Run time.", type: .histogram).with(
             Sample.histogram(bounds: [0.5, 10], counts: [2, 0, 1], sum: 31.5, labels: [Label("task_name", "a")])
         )
@@ -43,7 +43,7 @@ import Testing
             seconds_count{task_name="a"} 3
 
             """
-        #expect(String(decoding: TextFormat.encode([family]), as: UTF8.self) == expected)
+        #expect(String(decoding: ExpositionFormat.text.encode([family]), as: UTF8.self) == expected)
     }
 
     @Test(
@@ -55,6 +55,38 @@ import Testing
     )
     func values(value: Double, expected: String) {
         let family = MetricFamily("x", help: "", type: .gauge, value: value)
-        #expect(String(decoding: TextFormat.encode([family]), as: UTF8.self).hasSuffix("\nx \(expected)\n"))
+        #expect(String(decoding: ExpositionFormat.text.encode([family]), as: UTF8.self).hasSuffix("\nx \(expected)\n"))
+    }
+
+    @Test func wholeOpenMetrics() {
+        let families = [
+            MetricFamily("seconds", help: "Run \"time\".", type: .histogram).with(
+                Sample.histogram(bounds: [0.5, 10], counts: [2, 0, 1], sum: 31, labels: [Label("task_name", "a")])
+            ),
+            MetricFamily("cpu_seconds_total", help: "Used.", type: .counter, value: 4),
+            MetricFamily("nothing", help: "Left out.", type: .gauge),
+            MetricFamily("queue_length", help: "Messages.", type: .gauge).with([
+                Sample(3, labels: [Label("queue_name", "a\"b\\c\nd")])
+            ]),
+        ]
+        let expected = #"""
+            # HELP seconds Run \"time\".
+            # TYPE seconds histogram
+            seconds_bucket{task_name="a",le="0.5"} 2
+            seconds_bucket{task_name="a",le="10.0"} 2
+            seconds_bucket{task_name="a",le="+Inf"} 3
+            seconds_sum{task_name="a"} 31
+            seconds_count{task_name="a"} 3
+            # HELP cpu_seconds Used.
+            # TYPE cpu_seconds counter
+            # UNIT cpu_seconds seconds
+            cpu_seconds_total 4
+            # HELP queue_length Messages.
+            # TYPE queue_length gauge
+            queue_length{queue_name="a\"b\\c\nd"} 3
+            # EOF
+
+            """#
+        #expect(String(decoding: ExpositionFormat.openMetrics.encode(families), as: UTF8.self) == expected)
     }
 }

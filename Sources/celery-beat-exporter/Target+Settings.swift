@@ -4,8 +4,19 @@ internal import Redis
 
 // What is said of the Celery application: its servers, beats, queues and tasks.
 
-extension Configuration {
-    mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+extension Target {
+    /// - Parameter collectTimeout: within which a beat must answer.
+    init(_ flags: Flags, _ settings: Settings, collectTimeout: Duration) throws(ConfigurationError) {
+        self.init()
+        try readRedis(flags, settings)
+        try readBeat(flags, settings)
+        try readQueues(flags, settings)
+        try readDatabase(flags, settings)
+        try readTasks(flags, settings)
+        try readSchedulers(flags, settings, collectTimeout)
+    }
+
+    private mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         func address(_ setting: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
             guard let setting else { return nil }
             do {
@@ -14,59 +25,70 @@ extension Configuration {
                 throw ConfigurationError(setting, error.description)
             }
         }
-        let broker = settings.find(flags.brokerURL, "broker.url", aliases: ["CELERY_BROKER_URL", "REDIS_URL"])
-        target.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"]))
-        let redBeat = settings.find(flags.redBeatURL, "redbeat.url", aliases: ["REDBEAT_REDIS_URL"])
-        target.redBeatAddress = try address(redBeat) ?? target.broker
-        target.redBeat.isExpected = redBeat != nil
+        let broker = try settings.secret(
+            flags.brokerURL,
+            flags.brokerURLFile,
+            "broker.url",
+            aliases: ["CELERY_BROKER_URL", "REDIS_URL"]
+        )
+        self.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"]))
+        let redBeatURL = try settings.secret(
+            flags.redBeatURL,
+            flags.redBeatURLFile,
+            "redbeat.url",
+            aliases: ["REDBEAT_REDIS_URL"]
+        )
+        redBeatAddress = try address(redBeatURL) ?? self.broker
+        redBeat.isExpected = redBeatURL != nil
     }
 
-    mutating func readBeat(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+    private mutating func readBeat(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         if let prefix = settings.find(flags.redBeatKeyPrefix, "redbeat.key-prefix") {
-            target.redBeat.keyPrefix = prefix.value
+            redBeat.keyPrefix = prefix.value
         }
         if let key = settings.find(flags.redBeatLockKey, "redbeat.lock-key") {
-            let prefix = target.redBeat.keyPrefix
+            let prefix = redBeat.keyPrefix
             // RedBeat 2.3 and later puts the prefix before a key that lacks it.
-            target.redBeat.lock =
+            redBeat.lock =
                 key.value == "none" ? .off : .key(key.value.hasPrefix(prefix) ? key.value : prefix + key.value)
         }
         let year = 31_536_000.0
-        target.redBeat.lockTimeout = try settings.seconds(
+        redBeat.lockTimeout = try settings.seconds(
             flags.redBeatLockTimeout,
             "redbeat.lock-timeout",
             in: 1...year
         )
-        target.redBeat.maxLoopInterval = try settings.seconds(
+        redBeat.maxLoopInterval = try settings.seconds(
             flags.beatMaxLoopInterval,
             "beat.max-loop-interval",
             in: 0.1...year
         )
-        target.redBeat.grace = try settings.seconds(flags.beatGrace, "beat.grace", in: 0...year) ?? target.redBeat.grace
+        redBeat.grace = try settings.seconds(flags.beatGrace, "beat.grace", in: 0...year) ?? redBeat.grace
         maximumEntrySeries =
             try settings.number(flags.beatMaxEntrySeries, "beat.max-entry-series", in: 0...20_000) ?? maximumEntrySeries
     }
 
     /// Which beats to look for, and how. Whatever is named must be possible, and nothing may be named twice.
-    mutating func readSchedulers(
+    private mutating func readSchedulers(
         _ flags: Flags,
         _ settings: Settings,
-        _ file: ConfigurationFile?
+        _ collectTimeout: Duration
     ) throws(ConfigurationError) {
+        let file = settings.file
         let schedule = try file.flatMap { file throws(ConfigurationError) in try ExpectedSchedule(file) }
-        target.expectedEntries = schedule?.entries ?? []
-        if let file, let schedule, target.database == nil {
+        expectedEntries = schedule?.entries ?? []
+        if let file, let schedule, database == nil {
             throw file.error(
                 line: schedule.line,
                 "schedule needs the database with the task table; give --database.url"
             )
         }
         let ping = settings.find(flags.beatPing, "beat.ping")
-        target.pingPattern = ping?.value
+        pingPattern = ping?.value
         if let ping, collectTimeout < .seconds(2) {
             throw ConfigurationError(ping, "an answer may take a second; make --collect.timeout at least 2s")
         }
-        if let ping, target.broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
+        if let ping, broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
 
         guard let setting = settings.list(flags.beatScheduler, "beat.scheduler"), setting.value != "auto" else {
             return
@@ -86,8 +108,8 @@ extension Configuration {
             }
             let needs: String? =
                 switch scheduler {
-                case .redbeat: target.redBeatAddress == nil ? "--redbeat.url or --broker.url" : nil
-                case .django: target.database == nil ? "--database.url" : nil
+                case .redbeat: redBeatAddress == nil ? "--redbeat.url or --broker.url" : nil
+                case .django: database == nil ? "--database.url" : nil
                 case .evidence: schedule == nil ? "a list under schedule in the configuration file" : nil
                 case .ping: ping == nil ? "--beat.ping" : nil
                 }
@@ -102,33 +124,33 @@ extension Configuration {
         if let ping, !named.contains(.ping) {
             throw ConfigurationError(ping, "\(setting.origin) leaves ping out; add it there or remove beat.ping")
         }
-        target.schedulers = named
-        if named.contains(.redbeat) { target.redBeat.isExpected = true }
+        schedulers = named
+        if named.contains(.redbeat) { redBeat.isExpected = true }
     }
 
-    mutating func readQueues(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+    private mutating func readQueues(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         if let prefix = settings.find(flags.brokerKeyPrefix, "broker.key-prefix") {
-            target.queues.keys.prefix = prefix.value
+            queues.keys.prefix = prefix.value
         }
-        if let queues = settings.list(flags.queues, "queues") {
-            target.queues.names = queues.value.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty }
-            guard target.queues.names.count <= target.queues.maximumQueues else {
-                throw ConfigurationError(queues, "at most \(target.queues.maximumQueues) queues")
+        if let named = settings.list(flags.queues, "queues") {
+            queues.names = named.value.split(separator: ",").map { $0.trimmed }.filter { !$0.isEmpty }
+            guard queues.names.count <= queues.maximumQueues else {
+                throw ConfigurationError(named, "at most \(queues.maximumQueues) queues")
             }
         }
         let year = 31_536_000.0
         if let timeout = try settings.seconds(flags.brokerVisibilityTimeout, "broker.visibility-timeout", in: 1...year)
         {
-            target.queues.visibilityTimeout = timeout
+            queues.visibilityTimeout = timeout
         }
-        target.queues.discovers =
+        queues.discovers =
             try settings.choice(
                 flags.queuesDiscover.map { $0 ? "yes" : "no" },
                 "queues.discover",
                 ["yes": true, "no": false, "true": true, "false": false]
             ) ?? true
         if let separator = settings.find(flags.queuesSeparator, "queues.separator") {
-            target.queues.keys.separator = separator.value
+            queues.keys.separator = separator.value
         }
         if let steps = settings.find(flags.queuesPrioritySteps, "queues.priority-steps") {
             let numbers = steps.value.split(separator: ",").map { Int($0.trimmed) }
@@ -137,43 +159,39 @@ extension Configuration {
             else {
                 throw ConfigurationError(steps, "must be different numbers from 0 to 255, as in 0,3,6,9")
             }
-            target.queues.keys.prioritySteps = valid.sorted()
+            queues.keys.prioritySteps = valid.sorted()
         }
     }
 
-    mutating func readDatabase(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+    private mutating func readDatabase(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         // Another result backend says nothing of a database.
         let backend = "CELERY_RESULT_BACKEND"
         let hasBackend = settings.environment[backend]?.hasPrefix("db+postgresql") == true
         let aliases = ["DATABASE_URL"] + (hasBackend ? [backend] : [])
-        let found = settings.find(flags.databaseURL, "database.url", aliases: aliases)
+        let found = try settings.secret(flags.databaseURL, flags.databaseURLFile, "database.url", aliases: aliases)
         guard let setting = leavingOut(found, unless: ["postgres", "db+postgres", "host"]) else { return }
         do {
             let address = try PostgresAddress(setting.value)
             for parameter in address.ignoredParameters {
                 warnings.append("\(setting.origin): the parameter \(parameter) is not for PostgreSQL and is left out")
             }
-            target.database = address
+            database = address
         } catch {
             throw ConfigurationError(setting, error.description)
         }
     }
 
-    mutating func readTasks(
-        _ flags: Flags,
-        _ settings: Settings,
-        _ file: ConfigurationFile?
-    ) throws(ConfigurationError) {
+    private mutating func readTasks(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         if let windows = settings.list(flags.tasksWindows, "tasks.windows") {
-            target.tasks.windows = []
+            tasks.windows = []
             for name in windows.value.split(separator: ",").map(\.trimmed) {
                 let seconds = PrometheusDuration.parse(name).map { Int64($0 / .seconds(1)) } ?? 0
-                guard (60...21_600).contains(seconds), target.tasks.windows.count < 8 else {
+                guard (60...21_600).contains(seconds), tasks.windows.count < 8 else {
                     throw ConfigurationError(windows, "must be at most 8 durations from 1m to 6h, as in 5m,1h")
                 }
-                target.tasks.windows.append(TaskWindow(name: name, seconds: seconds))
+                tasks.windows.append(TaskWindow(name: name, seconds: seconds))
             }
-            guard Set(target.tasks.windows.map(\.seconds)).count == target.tasks.windows.count else {
+            guard Set(tasks.windows.map(\.seconds)).count == tasks.windows.count else {
                 throw ConfigurationError(windows, "must be different durations, as in 5m,1h")
             }
         }
@@ -184,7 +202,7 @@ extension Configuration {
             else {
                 throw ConfigurationError(buckets, "must be 1 to 50 ascending numbers of seconds, as in 0.1,1,10,60")
             }
-            target.tasks.durationBounds = bounds
+            tasks.durationBounds = bounds
         }
         func patterns(_ values: [String], _ flag: String) throws(ConfigurationError) -> [String] {
             guard let setting = settings.list(values, flag) else { return [] }
@@ -192,19 +210,19 @@ extension Configuration {
             guard patterns.count <= 100 else { throw ConfigurationError(setting, "at most 100 patterns") }
             return patterns
         }
-        target.tasks.include = try patterns(flags.tasksInclude, "tasks.include")
-        target.tasks.exclude = try patterns(flags.tasksExclude, "tasks.exclude")
+        tasks.include = try patterns(flags.tasksInclude, "tasks.include")
+        tasks.exclude = try patterns(flags.tasksExclude, "tasks.exclude")
         let names = 0...10_000
         if let number = try settings.number(flags.tasksMaxNames, "tasks.max-names", in: names) {
-            target.tasks.maximumNames = number
+            tasks.maximumNames = number
         }
         if let number = try settings.number(flags.tasksMaxExceptions, "tasks.max-exceptions", in: names) {
-            target.tasks.maximumExceptions = number
+            tasks.maximumExceptions = number
         }
         if let number = try settings.number(flags.tasksMaxWorkers, "tasks.max-workers", in: names) {
-            target.maximumWorkers = number
+            maximumWorkers = number
         }
-        if let file { target.tasks.tables = try TaskTables(file).definitions }
+        if let file = settings.file { tasks.tables = try TaskTables(file).definitions }
     }
 
     /// A variable that the application has for itself may well name another kind of server, which is no mistake: it is

@@ -1,0 +1,54 @@
+internal import Collection
+internal import HTTP
+internal import Logging
+
+/// How often collections run, and how long sources may take.
+struct CollectionSchedule: Equatable, Sendable {
+    var interval: Duration
+    var timeout: Duration
+}
+
+/// One application that is being watched: its collectors on their threads, and what they brought.
+final class RunningTarget: Sendable {
+    let target: Target
+    let snapshot: Snapshot
+    private let page: MetricsPage
+    private let loops: [CollectorLoop]
+
+    /// - Parameters:
+    ///   - others: collectors beside those that watch the application.
+    ///   - logger: names the application where there are several.
+    init(
+        _ target: Target,
+        _ schedule: CollectionSchedule,
+        identity: String,
+        others: [CollectorDefinition] = [],
+        logger: Logger
+    ) {
+        self.target = target
+        let definitions = others + CollectorList.collectors(for: target, schedule, identity: identity)
+        let snapshot = Snapshot(collectors: definitions, validity: schedule.interval * 2 + schedule.timeout * 4)
+        self.snapshot = snapshot
+        page = MetricsPage(snapshot)
+        loops = definitions.map { CollectorLoop($0, into: snapshot, every: schedule.interval, logger: logger) }
+    }
+
+    func start() {
+        for loop in loops { loop.start() }
+    }
+
+    /// Lets the running collections end, and starts no others.
+    func stop() {
+        for loop in loops { loop.stop() }
+    }
+
+    /// The metrics as they are now.
+    func metrics(for request: HTTPRequest) -> HTTPResponse {
+        page.response(
+            in: Representation(
+                accept: request.header("Accept"),
+                acceptEncoding: request.header("Accept-Encoding")
+            )
+        )
+    }
+}

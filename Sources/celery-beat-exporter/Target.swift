@@ -1,0 +1,40 @@
+internal import Celery
+internal import Postgres
+internal import Redis
+
+/// One Celery application to watch.
+struct Target: Equatable, Sendable {
+    var broker: RedisAddress?
+    var redBeatAddress: RedisAddress?
+    var redBeat = RedBeatConfiguration()
+    var queues = QueueConfiguration()
+    var database: PostgresAddress?
+    var tasks = TaskConfiguration()
+    var maximumWorkers = 1000
+    var maximumEntrySeries = 1000
+    /// Which schedulers to look for; nil for all there are signs of.
+    var schedulers: Set<Scheduler>?
+    /// What a beat that leaves no trace but its tasks is expected to do; empty where there is none.
+    var expectedEntries: [ExpectedEntry] = []
+    /// Which nodes of Celery's remote control are beats to ask; nil for none.
+    var pingPattern: String?
+
+    /// What was understood otherwise than it may have been meant; for the log.
+    var warnings: [String] = []
+
+    /// Whether there is anything to read.
+    var hasSources: Bool { redBeatAddress != nil || database != nil }
+
+    /// Whether to look for a scheduler.
+    func looksFor(_ scheduler: Scheduler) -> Bool {
+        schedulers?.contains(scheduler) ?? true
+    }
+}
+
+/// The schedulers, by the label that their metrics carry.
+enum Scheduler: String, CaseIterable {
+    case redbeat
+    case django
+    case evidence
+    case ping
+}
