@@ -112,6 +112,8 @@ class CeleryProcess(Process):
             environment["REDBEAT_REDIS_URL"] = redbeat_url
         if database_url is not None:
             environment["CELERY_SIGNALS_DATABASE_URL"] = database_url
+            # All that the recorder knows, so that no part of the exporter and its dashboards is idle.
+            environment["CELERY_SIGNALS_TABLES"] = "both"
         command = [sys.executable, "-m", "celery", "-A", "shop.celery", *arguments]
         super().__init__(name, folder, command, environment=environment)
         self._ready_words = ready_words
@@ -200,9 +202,12 @@ class Prometheus(WebProcess):
         alertmanager_port: int | None = None,
         rules: Path | None = None,
         interval: str = "1s",
+        targets: Sequence[Mapping[str, str]] = ({},),
         port: int | None = None,
     ) -> None:
-        """`interval` is that of scrapes and of rule evaluations."""
+        """`interval` is that of scrapes and of rule evaluations; `targets` are the labels that the
+        exporter's series get: with several it stands for as many exporters.
+        """
         port = port or free_port()
         self._configuration = {
             "global": {
@@ -214,7 +219,10 @@ class Prometheus(WebProcess):
             "scrape_configs": [
                 {
                     "job_name": "celery-beat-exporter",
-                    "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}],
+                    "static_configs": [
+                        {"targets": [f"127.0.0.1:{exporter_port}"], "labels": dict(labels)}
+                        for labels in targets
+                    ],
                 }
             ],
         }
