@@ -31,12 +31,7 @@ struct Service {
         }
         exporter.start()
 
-        var signal = Self.waitForSignal()
-        while signal == SIGHUP {
-            // It logs what is wrong; there is nobody else to tell.
-            try? exporter.reload()
-            signal = Self.waitForSignal()
-        }
+        let signal = waitForEnd()
         logger.info("stopping", metadata: ["signal": signal == SIGINT ? "SIGINT" : "SIGTERM"])
         routes.beginShutdown()
         exporter.stop()
@@ -51,11 +46,34 @@ struct Service {
         Glibc.signal(SIGPIPE, SIG_IGN)
     }
 
-    private static func waitForSignal() -> CInt {
+    /// Reloads whenever it is told to, and returns with the signal that says to end.
+    private func waitForEnd() -> CInt {
+        var hasStarted = false
+        while true {
+            // Only until every source has been asked once is there anything else to look for.
+            switch Self.nextSignal(within: hasStarted ? nil : 1) {
+            case SIGHUP:
+                // It logs what is wrong; there is nobody else to tell.
+                try? exporter.reload()
+            case .some(let number): return number
+            case nil:
+                hasStarted = exporter.isComplete
+                if hasStarted { StartupCode.release() }
+            }
+        }
+    }
+
+    /// The next signal; nil after so many seconds without one.
+    private static func nextSignal(within seconds: Int?) -> CInt? {
         var signals = signals
         var number: CInt = 0
-        sigwait(&signals, &number)
-        return number
+        if let seconds {
+            var limit = timespec(tv_sec: seconds, tv_nsec: 0)
+            number = sigtimedwait(&signals, nil, &limit)
+        } else {
+            sigwait(&signals, &number)
+        }
+        return number > 0 ? number : nil
     }
 
     private static var signals: sigset_t {
