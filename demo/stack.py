@@ -190,9 +190,13 @@ class Exporter(WebProcess):
     def metrics(self) -> Metrics:
         return parse_metrics(self.text())
 
+    def probe(self, name: str) -> Metrics:
+        """What /probe serves of a target of the configuration file; OSError when it does not."""
+        return parse_metrics(fetch(f"{self.url}/probe?target={name}"))
+
 
 class Prometheus(WebProcess):
-    """A Prometheus that scrapes one exporter as `job="celery-beat-exporter"`."""
+    """A Prometheus that scrapes one exporter as `job="celery-beat-exporter"`, unless told otherwise."""
 
     def __init__(
         self,
@@ -204,9 +208,11 @@ class Prometheus(WebProcess):
         interval: str = "1s",
         targets: Sequence[Mapping[str, str]] = ({},),
         port: int | None = None,
+        scrape_configs: Sequence[Mapping[str, object]] | None = None,
     ) -> None:
         """`interval` is that of scrapes and of rule evaluations; `targets` are the labels that the
-        exporter's series get: with several it stands for as many exporters.
+        exporter's series get: with several it stands for as many exporters. `scrape_configs`
+        replace the one job.
         """
         port = port or free_port()
         self._configuration = {
@@ -216,7 +222,8 @@ class Prometheus(WebProcess):
                 "evaluation_interval": interval,
             },
             "rule_files": [] if rules is None else [str(rules)],
-            "scrape_configs": [
+            "scrape_configs": scrape_configs
+            or [
                 {
                     "job_name": "celery-beat-exporter",
                     "static_configs": [

@@ -18,6 +18,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
+from contents import HOSTILE_NAMES, fill_database, fill_redis
 from django_beats import NEWER, Site
 from readers_application import Application
 from servers import PostgresServer, RedisServer
@@ -135,6 +136,29 @@ def exporter(folder: Path) -> Iterator[Callable[..., Exporter]]:
         print(one.log_tail())  # shown when the test has failed
     statuses = {one.name: one.stop() for one in exporters if one.running}
     assert set(statuses.values()) <= {0}, f"exporters that did not end with 0: {statuses}"
+
+
+@pytest.fixture(scope="module")
+def served(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_redis: RedisServer,
+    shared_postgres: PostgresServer,
+) -> Iterator[Exporter]:
+    """An exporter of full sources that collects once, so that each answer shows the same moment."""
+    database = "served"
+    fill_redis(shared_redis.url, HOSTILE_NAMES)
+    with psycopg.connect(shared_postgres.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+        url = f"{shared_postgres.url.rpartition('/')[0]}/{database}"
+        fill_database(url, HOSTILE_NAMES)
+        exporter = Exporter(
+            tmp_path_factory.mktemp("served"),
+            "--collect.interval=1h",
+            environment={"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
+        )
+        with exporter:
+            yield exporter
+        connection.execute(f"DROP DATABASE {database}")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from redbeat import RedBeatSchedulerEntry
 
 QUEUE = "mail"
 TASK = "mail.send"
+HOSTILE_NAMES = ['quote " backslash \\ brace }', "line\nbreak", "ünïcödé 🥬", "tab\tand\x01"]
 LOCK_MILLISECONDS = 1_500_000  # RedBeat's default: five times beat_max_loop_interval
 
 

@@ -13,67 +13,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import psycopg
 import pytest
-from contents import fill_database, fill_redis
-from servers import PostgresServer, RedisServer, free_port, wait_until
+from contents import HOSTILE_NAMES, fill_redis
+from http_requests import answers, ask, connected
+from servers import RedisServer, free_port, wait_until
 from stack import Exporter, fetch, parse_metrics
 
 SECONDS = 10.0  # longest wait for something that normally takes a moment
 TEXT_FORMAT = "text/plain; version=0.0.4; charset=utf-8"
 CONNECTIONS = 200
-HOSTILE_NAMES = ['quote " backslash \\ brace }', "line\nbreak", "ünïcödé 🥬", "tab\tand\x01"]
-
-
-@pytest.fixture(scope="module")
-def served(
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_redis: RedisServer,
-    shared_postgres: PostgresServer,
-) -> Iterator[Exporter]:
-    """An exporter of full sources that collects once, so that each answer shows the same moment."""
-    database = "served"
-    fill_redis(shared_redis.url, HOSTILE_NAMES)
-    with psycopg.connect(shared_postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database}")
-        url = f"{shared_postgres.url.rpartition('/')[0]}/{database}"
-        fill_database(url, HOSTILE_NAMES)
-        exporter = Exporter(
-            tmp_path_factory.mktemp("served"),
-            "--collect.interval=1h",
-            environment={"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
-        )
-        with exporter:
-            yield exporter
-        connection.execute(f"DROP DATABASE {database}")
-
-
-@contextlib.contextmanager
-def connected(exporter: Exporter) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", exporter.port), timeout=SECONDS) as connection:
-        yield connection
-
-
-def ask(
-    exporter: Exporter, method: str, path: str, body: bytes | None = None
-) -> tuple[http.client.HTTPResponse, bytes]:
-    """The answer to one request on a connection of its own, and its body."""
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=SECONDS)
-    with contextlib.closing(connection):
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        return answer, answer.read()
-
-
-def answers(connection: socket.socket, count: int) -> list[tuple[int, bytes]]:
-    """The next answers on a connection, as status and body; fewer when the server ends it."""
-    found = []
-    with connection.makefile("rb") as stream:
-        while len(found) < count and (line := stream.readline()):
-            status = int(line.split()[1])
-            headers = http.client.parse_headers(stream)
-            found.append((status, stream.read(int(headers["Content-Length"]))))
-    return found
 
 
 def series(text: str) -> list[str]:
