@@ -55,34 +55,52 @@ package final class CollectorLoop: Sendable {
     }
 }
 
-/// A flag that wakes whoever waits for it.
+/// A flag that wakes whoever waits for it. It costs no descriptor: there may be thousands of loops.
 private final class StopSignal: Sendable {
-    private let readEnd: CInt
-    private let writeEnd: CInt
+    // Written only here and in deinit; all that happens to them in between is what they are made for.
+    nonisolated(unsafe) private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    nonisolated(unsafe) private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    /// Read and written while `mutex` is held.
+    nonisolated(unsafe) private var isRaised = false
 
     init() {
-        var ends: [CInt] = [0, 0]
-        precondition(pipe(&ends) == 0, "the system has no descriptors for a pipe")
-        (readEnd, writeEnd) = (ends[0], ends[1])
+        pthread_mutex_init(mutex, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        // Waiting goes on undisturbed while somebody sets the clock.
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
-        close(readEnd)
-        close(writeEnd)
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
     }
 
     func raise() {
-        var byte: UInt8 = 1
-        _ = write(writeEnd, &byte, 1)
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        isRaised = true
+        pthread_cond_broadcast(condition)
     }
 
     /// Whether it was raised before the time was over.
     func wait(until instant: ContinuousClock.Instant) -> Bool {
-        var descriptor = pollfd(fd: readEnd, events: Int16(POLLIN), revents: 0)
-        while true {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while !isRaised {
             let remaining = ContinuousClock.now.duration(to: instant)
             guard remaining > .zero else { return false }
-            if poll(&descriptor, 1, CInt(clamping: Int64(remaining / .milliseconds(1)) + 1)) > 0 { return true }
+            var end = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &end)
+            let nanoseconds = end.tv_nsec + Int(remaining.components.attoseconds / 1_000_000_000) + 1
+            end.tv_sec += Int(remaining.components.seconds) + nanoseconds / 1_000_000_000
+            end.tv_nsec = nanoseconds % 1_000_000_000
+            pthread_cond_timedwait(condition, mutex, &end)
         }
+        return true
     }
 }
