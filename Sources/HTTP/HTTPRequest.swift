@@ -19,12 +19,35 @@ package struct HTTPRequest {
         value(name, .HEADER_KIND)
     }
 
-    /// The value of a parameter of the query, as sent and not decoded; nil where there is none.
+    /// The value of a parameter of the query, as sent and not decoded; nil where there is none, or more than one.
     package func parameter(_ name: String) -> String? {
-        value(name, .GET_ARGUMENT_KIND)
+        var search = ParameterSearch(name: name)
+        withUnsafeMutablePointer(to: &search) {
+            _ = MHD_get_connection_values(connection, .GET_ARGUMENT_KIND, compare, $0)
+        }
+        return search.values.count == 1 ? search.values[0] : nil
     }
 
     private func value(_ name: String, _ kind: MHD_ValueKind) -> String? {
         MHD_lookup_connection_value(connection, kind, name).map { String(cString: $0) }
     }
+}
+
+private struct ParameterSearch {
+    let name: String
+    var values: [String] = []
+}
+
+/// Keeps the value of one parameter if it has the name that is looked for. A free function, because C calls it.
+private func compare(
+    search: UnsafeMutableRawPointer?,
+    kind: MHD_ValueKind,
+    name: UnsafePointer<CChar>?,
+    value: UnsafePointer<CChar>?
+) -> MHD_Result {
+    guard let search = search?.assumingMemoryBound(to: ParameterSearch.self), let name else { return .NO }
+    if String(cString: name) == search.pointee.name {
+        search.pointee.values.append(value.map { String(cString: $0) } ?? "")
+    }
+    return .YES
 }
