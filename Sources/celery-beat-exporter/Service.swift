@@ -46,6 +46,17 @@ struct Service {
         Glibc.signal(SIGPIPE, SIG_IGN)
     }
 
+    /// Lets the program open as many files as it may: each connection to a source is one, and where there are hundreds of
+    /// applications the usual soft limit of 1024 is soon reached. That limit is for programs that call `select`, which
+    /// neither this one nor its libraries do.
+    static func raiseFileLimit() {
+        var limit = rlimit()
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard getrlimit(files, &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(files, &limit)
+    }
+
     /// Reloads whenever it is told to, and returns with the signal that says to end.
     private func waitForEnd() -> CInt {
         var hasStarted = false

@@ -25,6 +25,7 @@ case .run(let configuration, let read):
         LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
     }
     Service.blockSignals()
+    Service.raiseFileLimit()
     do {
         let exporter = Exporter(configuration, logger: logger, read: read)
         try Service(configuration: configuration, exporter: exporter, logger: logger).run()
