@@ -65,8 +65,10 @@ final class Exporter: Sendable {
     func reload() throws(ConfigurationError) {
         try reloading.withLock { _ throws(ConfigurationError) in
             do throws(ConfigurationError) {
-                change(to: try read())
+                let configuration = try read()
+                // Before a collector that the change starts can ask.
                 reloads.note(isSuccess: true)
+                change(to: configuration)
                 logger.info("configuration reloaded")
             } catch {
                 reloads.note(isSuccess: false)
