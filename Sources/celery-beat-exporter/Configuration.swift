@@ -71,15 +71,17 @@ extension Configuration {
         var targets: [String: Target] = [:]
         for section in sections {
             let own = Settings(of: section.file, within: settings)
-            let target = try Target(flags, own, collectTimeout: collectTimeout)
-            try own.refuseOtherKeys()
-            guard target.hasSources else {
-                throw file.error(
-                    line: section.line,
-                    "the target \(section.name) has nothing to watch; give it broker.url, database.url or both"
-                )
+            do throws(ConfigurationError) {
+                let target = try Target(flags, own, collectTimeout: collectTimeout)
+                try own.refuseOtherKeys()
+                guard target.hasSources else {
+                    throw file.error(line: section.line, "nothing to watch; give it broker.url, database.url or both")
+                }
+                targets[section.name] = target
+            } catch {
+                // What is wrong may be inherited, and then the line does not tell for whom.
+                throw ConfigurationError("\(error) (target \(section.name))")
             }
-            targets[section.name] = target
         }
         return targets
     }

@@ -84,15 +84,16 @@ extension Target {
             )
         }
         let ping = settings.find(flags.beatPing, "beat.ping")
+        let setting = settings.list(flags.beatScheduler, "beat.scheduler")
+        // Without a server there is no beat here, and these are for the targets of the file.
+        guard hasSources else { return }
         pingPattern = ping?.value
         if let ping, collectTimeout < .seconds(2) {
             throw ConfigurationError(ping, "an answer may take a second; make --collect.timeout at least 2s")
         }
         if let ping, broker == nil { throw ConfigurationError(ping, "needs the broker; give --broker.url") }
 
-        guard let setting = settings.list(flags.beatScheduler, "beat.scheduler"), setting.value != "auto" else {
-            return
-        }
+        guard let setting, setting.value != "auto" else { return }
         var named: Set<Scheduler> = []
         for name in setting.value.split(separator: ",").map(\.trimmed) {
             guard let scheduler = Scheduler(rawValue: name) else {
