@@ -126,7 +126,7 @@ private struct YAMLParser {
                 let key = try node(maximumDepth: maximumDepth - 1)
                 guard let name = key.scalar else { throw YAMLError(line: key.line, problem: "a key must be a name") }
                 if let before = lines.updateValue(key.line, forKey: name) {
-                    throw YAMLError(line: key.line, problem: "the key \(name) is there already, in line \(before)")
+                    throw YAMLError(line: key.line, problem: "the same key stands in line \(before)")
                 }
                 let value = try node(maximumDepth: maximumDepth - 1)
                 pairs.append(YAMLNode.Pair(key: name, line: key.line, value: value))

@@ -56,8 +56,6 @@ extension Configuration {
         }
     }
 
-    private static let maximumTargets = 500
-
     private static func targets(
         _ file: ConfigurationFile?,
         _ flags: Flags,
@@ -65,9 +63,6 @@ extension Configuration {
         collectTimeout: Duration
     ) throws(ConfigurationError) -> [String: Target] {
         guard let file, let sections = file.targets else { return [:] }
-        guard (1...maximumTargets).contains(sections.count) else {
-            throw file.error(line: sections.first?.line ?? 1, "targets must be 1 to \(maximumTargets) applications")
-        }
         var targets: [String: Target] = [:]
         for section in sections {
             let own = Settings(of: section.file, within: settings)

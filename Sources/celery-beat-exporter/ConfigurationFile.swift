@@ -19,6 +19,8 @@ struct ConfigurationFile {
         let file: ConfigurationFile
     }
 
+    private static let maximumTargets = 500
+
     /// Keys without a flag.
     let ownKeys: Set<String>
     let path: String
@@ -67,6 +69,9 @@ struct ConfigurationFile {
         guard let pairs = targets.value.mapping else {
             throw error(line: targets.line, "write targets as name: and below it the settings of the application")
         }
+        guard (1...Self.maximumTargets).contains(pairs.count) else {
+            throw error(line: targets.line, "targets must be 1 to \(Self.maximumTargets) applications")
+        }
         var sections: [Section] = []
         for pair in pairs {
             let isName = pair.key.utf8.allSatisfy {
@@ -80,7 +85,7 @@ struct ConfigurationFile {
                 )
             }
             guard let settings = pair.value.mapping else {
-                throw error(line: pair.line, "the target \(pair.key) has no settings; give it broker.url, for example")
+                throw error(line: pair.line, "a target has no settings; give it broker.url, for example")
             }
             let file = try ConfigurationFile(path: path, section: settings)
             sections.append(Section(name: pair.key, line: pair.line, file: file))
@@ -88,6 +93,8 @@ struct ConfigurationFile {
         return sections
     }
 
+    // Keys are told only once they are known for settings: where a URL stands without quotes, YAML may take a part of the
+    // password for a key.
     private mutating func add(_ pairs: [YAMLNode.Pair], below parent: String) throws(ConfigurationError) {
         for pair in pairs {
             let key = parent + pair.key
@@ -102,15 +109,15 @@ struct ConfigurationFile {
             case .sequence(let nodes):
                 let scalars = nodes.compactMap(\.scalar)
                 guard scalars.count == nodes.count, !scalars.contains(where: { $0.contains(",") }) else {
-                    throw ConfigurationError("\(origin): must be a list of single values without commas")
+                    throw error(line: pair.line, "a list must be of single values without commas")
                 }
                 text = scalars.joined(separator: ",")
             }
             guard !pair.value.isNull else {
-                throw ConfigurationError("\(origin): has no value; give one or remove the key")
+                throw error(line: pair.line, "a key has no value; give it one, or put quotes around what is none")
             }
             if let other = values.updateValue(Value(value: text, origin: origin, line: pair.line), forKey: key) {
-                throw ConfigurationError("\(origin): is there already, in line \(other.line)")
+                throw error(line: pair.line, "the same key stands in line \(other.line)")
             }
         }
     }
@@ -130,10 +137,12 @@ struct ConfigurationFile {
         return zone
     }
 
-    /// What to say of a key that means nothing.
+    /// What to say of a key that means nothing. It is told if it resembles a known one; else it could be part of a password.
     func unknownKey(_ key: String, amongst known: Set<String>) -> ConfigurationError {
-        let line = values[key]?.line ?? 1
-        return error(line: line, "\(key) is no setting\(Self.suggestion(for: key, amongst: known))")
+        let suggestion = Self.suggestion(for: key, amongst: known)
+        let problem =
+            suggestion.isEmpty ? "there is no such setting; --help lists them" : "\(key) is no setting\(suggestion)"
+        return error(line: values[key]?.line ?? 1, problem)
     }
 
     /// The known name that is most alike, if any is.

@@ -55,6 +55,9 @@ final class Settings {
             }
             if let found { return found }
             guard let path else { continue }
+            guard !path.value.contains("://"), !path.value.contains("=") else {
+                throw ConfigurationError(path, "must be the path of a file that holds the URL, not the URL")
+            }
             let contents = try SmallFile.contents(of: path.value, for: path.origin)
             let text = String(decoding: contents, as: UTF8.self)
             let line = text.split(whereSeparator: \.isNewline)
@@ -93,7 +96,10 @@ final class Settings {
     /// Refuses keys of the file that are no settings; to be called when all settings were asked for.
     func refuseOtherKeys() throws(ConfigurationError) {
         guard let file else { return }
-        for key in file.values.keys.sorted() where !asked.contains(key) {
+        for (key, value) in file.values.sorted(by: { $0.key < $1.key }) where !asked.contains(key) {
+            guard parent?.asked.contains(key) != true else {
+                throw file.error(line: value.line, "\(key) is for the whole program; write it outside of targets")
+            }
             throw file.unknownKey(key, amongst: asked.union(file.ownKeys))
         }
     }

@@ -242,19 +242,19 @@ BROKER = "broker.url: redis://h"
         ),
         (
             "targets:\n  shop:\n    " + BROKER + "\n    web.telemetry-path: /m",
-            "4: web.telemetry-path is no setting (target shop)",
+            "4: web.telemetry-path is for the whole program; write it outside of targets (target shop)",
         ),
         (
             "targets:\n  shop:\n    " + BROKER + "\n    collect.interval: 1s",
-            "4: collect.interval is no setting (target shop)",
+            "4: collect.interval is for the whole program; write it outside of targets (target shop)",
         ),
         (
             "targets:\n  shop:\n    " + BROKER + "\n    log.level: debug",
-            "4: log.level is no setting (target shop)",
+            "4: log.level is for the whole program; write it outside of targets (target shop)",
         ),
         (
             "targets:\n  shop:\n    " + BROKER + "\n    targets: {a: {b: c}}",
-            "4: targets.a.b is no setting (target shop)",
+            "4: there is no such setting; --help lists them (target shop)",
         ),
         (
             "targets:\n  shop:\n    " + BROKER + "\n    beat.grace: soon",
@@ -278,11 +278,11 @@ BROKER = "broker.url: redis://h"
         ),
         (
             "targets:\n  shop:",
-            "2: the target shop has no settings; give it broker.url, for example",
+            "2: a target has no settings; give it broker.url, for example",
         ),
         (
             "targets:\n  shop: redis://h",
-            "2: the target shop has no settings; give it broker.url, for example",
+            "2: a target has no settings; give it broker.url, for example",
         ),
         ("targets:", "1: write targets as name: and below it the settings of the application"),
         (
@@ -292,11 +292,11 @@ BROKER = "broker.url: redis://h"
         ("targets: {}", "1: targets must be 1 to 500 applications"),
         (
             "targets:\n" + "".join(f"  t{number}: {{{BROKER}}}\n" for number in range(501)),
-            "2: targets must be 1 to 500 applications",
+            "1: targets must be 1 to 500 applications",
         ),
         (
             "targets:\n  shop: {" + BROKER + "}\n  shop: {" + BROKER + "}",
-            "3: the key shop is there already, in line 2",
+            "3: the same key stands in line 2",
         ),
         *(
             (
