@@ -6,9 +6,7 @@ import json
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -335,104 +333,6 @@ def test_version() -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
-
-
-# Secrets
-
-# What people forget to encode, each inside a password that would otherwise be one.
-SPECIAL = "%@/#?&=:[ '\"\\"
-PASSWORDS = [
-    SECRET,
-    *(f"{SECRET}{c}{SECRET}" for c in SPECIAL),
-    *(f"1{c}{SECRET}{c}1" for c in SPECIAL),
-]
-
-
-@pytest.mark.parametrize("given_by", ["flag", "variable"])
-@pytest.mark.parametrize(
-    ("flag", "form"),
-    [
-        ("broker.url", "redis://:{}@127.0.0.1:1/0"),
-        ("broker.url", "redis://user:{}@127.0.0.1:1/0"),
-        ("broker.url", "redis://{}@127.0.0.1:1/0"),
-        ("broker.url", "redis://{}:password@127.0.0.1:1/0"),
-        ("broker.url", "redis://127.0.0.1:1/0?password={}"),
-        ("redbeat.url", "unix://:{}@/nowhere/redis.sock"),
-        ("database.url", "postgresql://user:{}@127.0.0.1:1/database"),
-        ("database.url", "postgresql://{}:password@127.0.0.1:1/database"),
-        ("database.url", "db+postgresql+psycopg2://user:{}@127.0.0.1:1/database"),
-        ("database.url", "postgres://127.0.0.1:1/database?user=user&password={}"),
-        ("database.url", "host=127.0.0.1 port=1 user=user password={}"),
-    ],
-)
-def test_no_secret_is_told(flag: str, form: str, given_by: str) -> None:
-    """Not even a part of one, whether it makes the URL malformed or another URL than was meant."""
-    binary = Exporter(Path(os.devnull)).command[0]
-
-    def told(password: str) -> str:
-        value = form.format(password)
-        command = [binary, "--web.listen-address=127.0.0.1:0", "--log.level=debug"]
-        environment = {variable(flag): value}
-        if given_by == "flag":
-            command, environment = [*command, f"--{flag}={value}"], {}
-        child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        watchdog = threading.Timer(SECONDS, child.kill)
-        watchdog.start()
-        with child:
-            lines = []
-            for line in child.stdout:
-                lines.append(line)
-                if "collection failed" in line:  # all that it has to say of the URL
-                    child.terminate()
-        watchdog.cancel()
-        assert child.returncode in (0, 2), lines
-        return "".join(lines)
-
-    with ThreadPoolExecutor() as threads:
-        leaks = {
-            password: text
-            for password, text in zip(PASSWORDS, threads.map(told, PASSWORDS))
-            if SECRET in text
-        }
-    assert leaks == {}
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [f"redis://:{SECRET}@h"],
-        [f"redis://:{SECRET}/@h"],
-        [f"password={SECRET}"],
-        ["--database.url", "host=h", f"password={SECRET}"],
-        ["--broker.url", "redis://h", f"redis://user:{SECRET}@h", "x@y"],
-        ["--database.url", "postgresql://u:two", f"{SECRET}@h/d"],
-        [f"--broker.urll=redis://:{SECRET}@h"],
-        [f"--password={SECRET}"],
-        ["--password", SECRET],
-        [f"-p{SECRET}"],
-    ],
-)
-def test_a_stray_argument_is_not_told(arguments: list[str]) -> None:
-    assert SECRET not in refusal(*arguments)
-
-
-def test_served_pages_and_logs_hold_no_secret(
-    exporter: Callable[..., Exporter], shared_redis: RedisServer, shared_postgres: PostgresServer
-) -> None:
-    """The servers are there and answer in their own words."""
-    one = exporter(
-        "--log.level=debug",
-        f"--redbeat.url=redis://{SECRET}:{SECRET}@127.0.0.1:{shared_redis.port}",
-        CELERY_BROKER_URL=f"redis://:{SECRET}@127.0.0.1:{shared_redis.port}",
-        # PostgreSQL's own words name the user, whom the log may name too.
-        DATABASE_URL=f"postgresql://user:{SECRET}@127.0.0.1:{shared_postgres.port}/postgres",
-    )
-
-    assert set(errors(one)) == {"django", "pipelines", "queues", "redbeat", "tasks", "workers"}
-    assert SECRET not in one.text()
-    assert SECRET not in one.log.read_text()
 
 
 # Where settings come from

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from readers_application import value
 from servers import wait_until
 from stack import Exporter
-from test_configuration import SECRET, refusal, variable
+from test_configuration import SECRET, refusal, run, variable
 
 SCHEDULE = """
 schedule:
@@ -113,3 +115,72 @@ def test_a_missing_django_that_is_expected(
     metrics = watcher.metrics()
     assert value(metrics, "celery_beat_schedule_entries", scheduler="django") == 0
     assert not [labels for _, labels in metrics if ("collector", "redbeat") in labels]
+
+
+# --config.check
+
+
+@contextlib.contextmanager
+def nobody_calls() -> Iterator[int]:
+    """A port, and an assertion fails if anybody has connected to it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server.getsockname()[1]
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+def test_a_right_configuration_is_said_to_be_so(path: Path) -> None:
+    """And no more is done than that: nothing is connected to, nothing listens."""
+    with nobody_calls() as port:
+        path.write_text(
+            f"""
+beat.grace: 3s
+web.listen-address: 127.0.0.1:{port}
+targets:
+  shop: {{broker.url: "redis://127.0.0.1:{port}"}}
+  bank:
+    database.url: postgresql://127.0.0.1:{port}/bank
+    schedule: [{{task: a, interval: 1h}}]
+"""
+        )
+        done = run(
+            "--config.check",
+            f"--config.file={path}",
+            CELERY_BROKER_URL=f"redis://127.0.0.1:{port}",
+            DATABASE_URL=f"postgresql://127.0.0.1:{port}/d",
+        )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "The configuration is valid.\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "nothing to watch: "),
+        ("broker.url: nowhere\n", "PATH:1: broker.url: not a URL"),
+        ("broker.url-file: /nowhere\n", "PATH:1: broker.url-file: cannot read /nowhere: No such"),
+        (f"{DATABASE}beat.grase: 3s\n", "PATH:2: beat.grase is no setting; did you mean"),
+        (f"{DATABASE}collect.interval: 5\n", "PATH:2: collect.interval: not a duration"),
+        (f"{DATABASE}web.listen-address: '9808'\n", "PATH:2: web.listen-address: write host:port"),
+        (f"{DATABASE}web.telemetry-path: /probe\n", "PATH:2: web.telemetry-path: /probe is taken"),
+        (f"{DATABASE}tables: []\n", "PATH:2: tables must be a list"),
+        (f"{DATABASE}schedule: [{{task: a}}]\n", "PATH:2: an entry needs interval:"),
+        (f"{DATABASE}targets: {{}}\n", "PATH:2: targets must be 1 to 500"),
+        ("targets: {shop: {queues: a}}\n", "PATH:1: nothing to watch; give it broker.url"),
+        ("{", "PATH:"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(path: Path, text: str, told: str) -> None:
+    path.write_text(text)
+    line = refusal("--config.check", f"--config.file={path}")
+
+    assert line.startswith("celery-beat-exporter: " + told.replace("PATH", str(path)))
+
+
+def test_flags_and_variables_are_checked_too() -> None:
+    assert "--collect.interval: " in refusal("--config.check", "--collect.interval=5")
+    assert "CELERY_BROKER_URL: " in refusal("--config.check", CELERY_BROKER_URL="redis://h:x")
+    assert "'--config.check'" in refusal("--config.chekc")
+    missing = refusal("--config.check", "--config.file=/nowhere.yml")
+    assert missing.endswith("--config.file: cannot read /nowhere.yml: No such file or directory")
