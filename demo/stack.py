@@ -208,13 +208,14 @@ class Prometheus(WebProcess):
         interval: str = "1s",
         targets: Sequence[Mapping[str, str]] = ({},),
         port: int | None = None,
-        scrape_configs: Sequence[Mapping[str, object]] | None = None,
+        configuration: str | None = None,
     ) -> None:
         """`interval` is that of scrapes and of rule evaluations; `targets` are the labels that the
-        exporter's series get: with several it stands for as many exporters. `scrape_configs`
-        replace the one job.
+        exporter's series get: with several it stands for as many exporters. `configuration` is the
+        text of its file, and then nothing else counts.
         """
         port = port or free_port()
+        self._text = configuration
         self._configuration = {
             "global": {
                 "scrape_interval": interval,
@@ -222,8 +223,7 @@ class Prometheus(WebProcess):
                 "evaluation_interval": interval,
             },
             "rule_files": [] if rules is None else [str(rules)],
-            "scrape_configs": scrape_configs
-            or [
+            "scrape_configs": [
                 {
                     "job_name": "celery-beat-exporter",
                     "static_configs": [
@@ -248,7 +248,11 @@ class Prometheus(WebProcess):
         super().__init__("prometheus", folder, port, command)
 
     def start(self) -> None:
-        write_json(self.folder / "prometheus.yml", self._configuration)
+        path = self.folder / "prometheus.yml"
+        if self._text is None:
+            write_json(path, self._configuration)
+        else:
+            path.write_text(self._text)
         super().start()
 
     def query(self, expression: str) -> list[dict]:
