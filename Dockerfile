@@ -4,7 +4,8 @@ FROM swift:6.3-bookworm AS build
 # The release of the base image decides the versions of these libraries.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libhiredis-dev libmicrohttpd-dev libpq-dev libyaml-dev zlib1g-dev \
+    && apt-get install --yes --no-install-recommends \
+        libhiredis-dev libmicrohttpd-dev libpq-dev libssl-dev libyaml-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source
@@ -20,7 +21,7 @@ FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        ca-certificates libhiredis0.14 libmicrohttpd12 libpq5 libstdc++6 libyaml-0-2 tzdata \
+        ca-certificates libhiredis0.14 libmicrohttpd12 libpq5 libssl3 libstdc++6 libyaml-0-2 tzdata \
     && rm -rf /var/lib/apt/lists/*
 
 COPY --from=build /celery-beat-exporter /usr/local/bin/celery-beat-exporter

@@ -3,7 +3,7 @@ import PackageDescription
 
 // The house. Data moves one way; each arrow is an import and none runs back:
 //
-//   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis
+//   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis, COpenSSL
 //           |                   |           `----> Postgres -> CLibPQ
 //           |                   `-> Collection -> Exposition
 //           |-> HTTP -> CMicroHTTPD
@@ -35,10 +35,11 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
-        .target(name: "Redis", dependencies: ["CHiredis"], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),

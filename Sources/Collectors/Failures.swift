@@ -9,7 +9,7 @@ extension CollectionError {
     package init(_ error: RedisError) {
         let reason: ErrorReason =
             switch error {
-            case .connect: .connect
+            case .connect, .tls: .connect
             case .authentication: .authentication
             case .timeout: .timeout
             case .connectionLost: .connectionLost

@@ -1,45 +1,31 @@
-/// Talks to one Redis and connects again when it has to. For one thread at a time.
+/// Talks to one Redis, whatever servers it is made of, and connects again when it has to. For one thread at a time.
 package final class RedisClient {
     package let address: RedisAddress
     private let limits: RedisLimits
-    private var connection: RedisConnection?
-    /// Round trips since the start, to hold collections to their bound.
-    package private(set) var roundTrips = 0
+    private let servers: any RedisTopology
 
     package init(address: RedisAddress, limits: RedisLimits) {
         self.address = address
         self.limits = limits
+        let connector = RedisConnector(address: address, limits: limits)
+        servers =
+            switch address.servers {
+            case .single(let endpoint): SingleServer(at: endpoint, connector: connector)
+            case .sentinels(let sentinels): SentinelMaster(sentinels, connector: connector)
+            case .cluster(let nodes): RedisCluster(startingAt: nodes, connector: connector)
+            }
     }
 
-    /// Sends the commands in one round trip and returns their replies in order.
+    /// Round trips since the start, to hold collections to their bound.
+    package var roundTrips: Int { servers.roundTrips }
+
+    /// Sends the commands and returns their replies in order: one round trip, in a cluster one for each node that holds
+    /// some of the keys. Commands must be safe to repeat, since a dead connection is replaced.
     ///
-    /// A connection that was found dead although it had been idle since the last pipeline is replaced once:
-    /// Redis closes idle connections (`timeout`), restarts and fails over. Commands must therefore be safe to repeat.
+    /// In a cluster each command may have one key, and those without one (TIME, INFO, ...) go to the node that holds the
+    /// first key of the pipeline.
     package func pipeline(_ commands: [RedisCommand]) throws(RedisError) -> [RedisValue] {
         guard !commands.isEmpty else { return [] }
-        roundTrips += 1
-        if connection != nil {
-            do {
-                return try send(commands)
-            } catch .connectionLost {
-                connection = nil
-            }
-        }
-        let fresh = try RedisConnection(to: address, limits: limits)
-        try fresh.logIn(address)
-        connection = consume fresh
-        return try send(commands)
-    }
-
-    private func send(_ commands: [RedisCommand]) throws(RedisError) -> [RedisValue] {
-        do {
-            guard let replies = try connection?.pipeline(commands) else {
-                preconditionFailure("a pipeline is sent only on an open connection")
-            }
-            return replies
-        } catch {
-            connection = nil
-            throw error
-        }
+        return try servers.pipeline(commands, until: ContinuousClock.now + limits.timeout)
     }
 }

@@ -9,6 +9,17 @@ package struct RedisCommand: Sendable {
     package init(_ arguments: [any RedisArgument]) {
         self.arguments = arguments.map(\.redisBytes)
     }
+
+    /// Commands that have no key. Source: Redis's command reference.
+    private static let withoutKey: Set = ["CLIENT", "CLUSTER", "ECHO", "INFO", "PING", "PUBLISH", "ROLE", "SCAN", "TIME"]
+
+    /// The one key that the command is about, by which a cluster finds the node; nil where there is none.
+    var key: [UInt8]? {
+        let name = arguments.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
+        guard !Self.withoutKey.contains(name) else { return nil }
+        // `OBJECT IDLETIME key`; all others have it first.
+        return arguments.dropFirst(name == "OBJECT" ? 2 : 1).first
+    }
 }
 
 /// What may stand in a command: text, bytes, whole numbers.

@@ -1,6 +1,8 @@
 /// Why Redis could not be asked. Every case names the address, never a secret.
 package enum RedisError: Error, Equatable, CustomStringConvertible {
     case connect(address: String, cause: String)
+    /// No agreement on TLS, whoever refused whom.
+    case tls(address: String, cause: String)
     case authentication(address: String, cause: String)
     case timeout(address: String, after: Duration)
     case connectionLost(address: String, cause: String)
@@ -12,6 +14,8 @@ package enum RedisError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .connect(let address, let cause):
             "connect to \(address): \(cause); check that Redis runs there and can be reached"
+        case .tls(let address, let cause):
+            "agree on TLS with \(address): \(cause)"
         case .authentication(let address, let cause):
             "log in to \(address): \(cause); check user, password and database number"
         case .timeout(let address, let limit):

@@ -14,7 +14,7 @@ enum CollectorList {
         _ schedule: CollectionSchedule,
         identity: String
     ) -> [CollectorDefinition] {
-        let redisLimits = RedisLimits(connectTimeout: schedule.timeout, commandTimeout: schedule.timeout)
+        let redisLimits = RedisLimits(timeout: schedule.timeout)
         let scheduledQueues = SharedQueueNames()
         let maximumEntrySeries = target.maximumEntrySeries
         var collectors: [CollectorDefinition] = []

@@ -16,7 +16,10 @@ struct Flags: ParsableCommand {
 
     @Option(
         name: .customLong("broker.url"),
-        help: "Celery's broker: redis://user:password@host:6379/0 or unix:///path. Also CELERY_BROKER_URL, REDIS_URL."
+        help: """
+            Celery's broker: redis://user:password@host:6379/0, rediss:// with TLS, unix:///path, \
+            sentinel://host:26379;sentinel://host:26379. Also CELERY_BROKER_URL, REDIS_URL.
+            """
     )
     var brokerURL: String?
 
@@ -33,6 +36,12 @@ struct Flags: ParsableCommand {
     var brokerKeyPrefix: String?
 
     @Option(
+        name: .customLong("broker.sentinel-master"),
+        help: "master_name of broker_transport_options, for a sentinel:// URL."
+    )
+    var brokerSentinelMaster: String?
+
+    @Option(
         name: .customLong("broker.visibility-timeout"),
         help: "visibility_timeout of broker_transport_options. (default: 1h)"
     )
@@ -40,7 +49,10 @@ struct Flags: ParsableCommand {
 
     @Option(
         name: .customLong("redbeat.url"),
-        help: "RedBeat's Redis. Also REDBEAT_REDIS_URL. (default: the broker's)"
+        help: """
+            RedBeat's Redis, as the broker's, or redis-sentinel://host:26379,host:26379, or \
+            redis-cluster://host:6379,host:6379. Also REDBEAT_REDIS_URL. (default: the broker's)
+            """
     )
     var redBeatURL: String?
 
@@ -49,6 +61,12 @@ struct Flags: ParsableCommand {
         help: "A file with RedBeat's URL, which keeps the password out of sight."
     )
     var redBeatURLFile: String?
+
+    @Option(
+        name: .customLong("redbeat.sentinel-master"),
+        help: "service_name of redbeat_redis_options. (default: the broker's; master with redis-sentinel://)"
+    )
+    var redBeatSentinelMaster: String?
 
     @Option(name: .customLong("redbeat.key-prefix"), help: "redbeat_key_prefix. (default: redbeat:)")
     var redBeatKeyPrefix: String?
@@ -61,6 +79,53 @@ struct Flags: ParsableCommand {
 
     @Option(name: .customLong("redbeat.lock-timeout"), help: "redbeat_lock_timeout. (default: learnt)")
     var redBeatLockTimeout: String?
+
+    @Option(name: .customLong("redis.sentinel-user"), help: "The user to log in to sentinels as. (default: none)")
+    var redisSentinelUser: String?
+
+    @Option(name: .customLong("redis.sentinel-password"), help: "The sentinels' password. (default: none)")
+    var redisSentinelPassword: String?
+
+    @Option(name: .customLong("redis.sentinel-password-file"), help: "A file with the sentinels' password.")
+    var redisSentinelPasswordFile: String?
+
+    @Flag(
+        name: .customLong("redis.sentinel-tls"),
+        inversion: .prefixedNo,
+        help: "Whether sentinels speak TLS. (default: as the Redis they watch)"
+    )
+    var redisSentinelTLS: Bool?
+
+    @Option(
+        name: .customLong("redis.tls-ca-file"),
+        help: "Trusted CAs of Redis servers with TLS, a PEM file. (default: ssl_ca_certs of the URL, the system's)"
+    )
+    var redisTLSCAFile: String?
+
+    @Option(
+        name: .customLong("redis.tls-cert-file"),
+        help: "The client certificate to show them, a PEM file. (default: ssl_certfile of the URL)"
+    )
+    var redisTLSCertFile: String?
+
+    @Option(
+        name: .customLong("redis.tls-key-file"),
+        help: "Its key. (default: ssl_keyfile of the URL, the file of the certificate)"
+    )
+    var redisTLSKeyFile: String?
+
+    @Option(
+        name: .customLong("redis.tls-server-name"),
+        help: "The name their certificates must have. (default: the host)"
+    )
+    var redisTLSServerName: String?
+
+    @Flag(
+        name: .customLong("redis.tls-skip-verify"),
+        inversion: .prefixedNo,
+        help: "Take any certificate of theirs: whoever is in between can read along. (default: ssl_cert_reqs of the URL, no)"
+    )
+    var redisTLSSkipVerify: Bool?
 
     @Option(
         name: .customLong("beat.scheduler"),

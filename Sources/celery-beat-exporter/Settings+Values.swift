@@ -39,6 +39,11 @@ extension Settings {
         }
         return value
     }
+
+    func truth(_ flagValue: Bool?, _ flag: String) throws(ConfigurationError) -> Bool? {
+        let choices = ["yes": true, "no": false, "true": true, "false": false]
+        return try choice(flagValue.map { $0 ? "yes" : "no" }, flag, choices)
+    }
 }
 
 extension Substring {

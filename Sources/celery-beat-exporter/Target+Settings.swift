@@ -2,7 +2,7 @@ internal import Celery
 internal import Postgres
 internal import Redis
 
-// What is said of the Celery application: its servers, beats, queues and tasks.
+// What is said of the Celery application: its database, beats, queues and tasks.
 
 extension Target {
     /// - Parameter collectTimeout: within which a beat must answer.
@@ -16,32 +16,6 @@ extension Target {
         try readSchedulers(flags, settings, collectTimeout)
     }
 
-    private mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
-        func address(_ setting: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
-            guard let setting else { return nil }
-            do {
-                return try RedisAddress(url: setting.value)
-            } catch {
-                throw ConfigurationError(setting, error.description)
-            }
-        }
-        let broker = try settings.secret(
-            flags.brokerURL,
-            flags.brokerURLFile,
-            "broker.url",
-            aliases: ["CELERY_BROKER_URL", "REDIS_URL"]
-        )
-        self.broker = try address(leavingOut(broker, unless: ["redis", "unix", "sentinel"]))
-        let redBeatURL = try settings.secret(
-            flags.redBeatURL,
-            flags.redBeatURLFile,
-            "redbeat.url",
-            aliases: ["REDBEAT_REDIS_URL"]
-        )
-        redBeatAddress = try address(redBeatURL) ?? self.broker
-        redBeat.isExpected = redBeatURL != nil
-    }
-
     private mutating func readBeat(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         if let prefix = settings.find(flags.redBeatKeyPrefix, "redbeat.key-prefix") {
             redBeat.keyPrefix = prefix.value
@@ -51,6 +25,13 @@ extension Target {
             // RedBeat 2.3 and later puts the prefix before a key that lacks it.
             redBeat.lock =
                 key.value == "none" ? .off : .key(key.value.hasPrefix(prefix) ? key.value : prefix + key.value)
+            if key.value == "none", case .cluster = redBeatAddress?.servers, !HashSlot.isTagged(prefix: prefix) {
+                throw ConfigurationError(
+                    key,
+                    "without the lock, entries can be found on one node of a Redis Cluster alone; keep them together by a "
+                        + "hash tag in redbeat_key_prefix, as in {redbeat}:, and give it by --redbeat.key-prefix"
+                )
+            }
         }
         let year = 31_536_000.0
         redBeat.lockTimeout = try settings.seconds(
@@ -144,12 +125,7 @@ extension Target {
         {
             queues.visibilityTimeout = timeout
         }
-        queues.discovers =
-            try settings.choice(
-                flags.queuesDiscover.map { $0 ? "yes" : "no" },
-                "queues.discover",
-                ["yes": true, "no": false, "true": true, "false": false]
-            ) ?? true
+        queues.discovers = try settings.truth(flags.queuesDiscover, "queues.discover") ?? true
         if let separator = settings.find(flags.queuesSeparator, "queues.separator") {
             queues.keys.separator = separator.value
         }
@@ -228,7 +204,7 @@ extension Target {
 
     /// A variable that the application has for itself may well name another kind of server, which is no mistake: it is
     /// left out with a warning. What was given to the exporter itself is never left out.
-    private mutating func leavingOut(
+    mutating func leavingOut(
         _ setting: Settings.Found?,
         unless beginnings: [String]
     ) -> Settings.Found? {

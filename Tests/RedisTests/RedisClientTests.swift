@@ -17,7 +17,7 @@ import Testing
     private func client(timeout: Duration = .seconds(5), replyBytes: Int = 1 << 20) -> RedisClient {
         RedisClient(
             address: address,
-            limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: timeout, replyBytes: replyBytes)
+            limits: RedisLimits(timeout: timeout, replyBytes: replyBytes)
         )
     }
 
@@ -90,11 +90,7 @@ import Testing
         wrong.user = "nobody"
         wrong.password = "secret"
         let login = #expect(throws: RedisError.self) {
-            try RedisClient(
-                address: wrong,
-                limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: .seconds(5))
-            )
-            .pipeline([RedisCommand("PING")])
+            try RedisClient(address: wrong, limits: RedisLimits(timeout: .seconds(5))).pipeline([RedisCommand("PING")])
         }
         guard case .authentication = login else {
             Issue.record("expected a refused login, got \(String(describing: login))")
@@ -102,13 +98,9 @@ import Testing
         }
         #expect(login?.description.contains("secret") == false)
 
-        let nowhere = RedisAddress(endpoint: .unix(path: "/nonexistent/redis.sock"))
+        let nowhere = RedisAddress(servers: .single(.unix(path: "/nonexistent/redis.sock")))
         let connect = #expect(throws: RedisError.self) {
-            try RedisClient(
-                address: nowhere,
-                limits: RedisLimits(connectTimeout: .seconds(5), commandTimeout: .seconds(5))
-            )
-            .pipeline([RedisCommand("PING")])
+            try RedisClient(address: nowhere, limits: RedisLimits(timeout: .seconds(5))).pipeline([RedisCommand("PING")])
         }
         guard case .connect = connect else {
             Issue.record("expected no connection, got \(String(describing: connect))")

@@ -1,0 +1,152 @@
+internal import Celery
+internal import Redis
+
+// Where the broker and RedBeat's Redis are, and how to log in to them.
+
+extension Target {
+    mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        let sentinels = try SentinelSettings(flags, settings)
+        let tls = try TLSSettings(flags, settings)
+        func address(_ setting: Settings.Found?, master: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
+            guard let setting else { return nil }
+            let address = try sentinels.applied(to: Self.address(setting), master: master, of: setting)
+            return try tls.applied(to: address, setting)
+        }
+
+        let brokerURL = try settings.secret(
+            flags.brokerURL,
+            flags.brokerURLFile,
+            "broker.url",
+            aliases: ["CELERY_BROKER_URL", "REDIS_URL"]
+        )
+        let brokerSetting = leavingOut(brokerURL, unless: ["redis", "unix", "sentinel"])
+        let brokerMaster = settings.find(flags.brokerSentinelMaster, "broker.sentinel-master")
+        broker = try address(brokerSetting, master: brokerMaster)
+        if let brokerSetting, case .cluster = broker?.servers {
+            throw ConfigurationError(
+                brokerSetting,
+                "Celery has no broker in a Redis Cluster; give RedBeat's cluster by --redbeat.url"
+            )
+        }
+        let redBeatURL = try settings.secret(
+            flags.redBeatURL,
+            flags.redBeatURLFile,
+            "redbeat.url",
+            aliases: ["REDBEAT_REDIS_URL"]
+        )
+        let redBeatMaster = settings.find(flags.redBeatSentinelMaster, "redbeat.sentinel-master")
+        redBeatAddress = try address(redBeatURL, master: redBeatMaster ?? brokerMaster) ?? broker
+        redBeat.isExpected = redBeatURL != nil
+
+        for address in [broker, redBeatAddress == broker ? nil : redBeatAddress].compactMap(\.self) {
+            if address.tls?.verification == RedisTLS.Verification.none {
+                warnings.append("\(address.redacted): any certificate is taken, so others may read along")
+            } else if let unused = tls.first, address.tls == nil, !address.servers.isSocket {
+                warnings.append(
+                    "\(address.redacted): goes without TLS although \(unused.origin) is given; write rediss:// or "
+                        + "?ssl_cert_reqs=required"
+                )
+            }
+        }
+    }
+
+    private static func address(_ setting: Settings.Found) throws(ConfigurationError) -> RedisAddress {
+        do {
+            return try RedisAddress(url: setting.value)
+        } catch {
+            throw ConfigurationError(setting, error.description)
+        }
+    }
+}
+
+/// What holds for all sentinels.
+private struct SentinelSettings {
+    let user: Settings.Found?
+    let password: Settings.Found?
+    let usesTLS: Bool?
+
+    /// The name that RedBeat takes where none is configured. Source: redbeat/schedulers.py, `get_redis`.
+    private static let redBeatMaster = "master"
+
+    init(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        user = settings.find(flags.redisSentinelUser, "redis.sentinel-user")
+        password = try settings.secret(
+            flags.redisSentinelPassword,
+            flags.redisSentinelPasswordFile,
+            "redis.sentinel-password"
+        )
+        usesTLS = try settings.truth(flags.redisSentinelTLS, "redis.sentinel-tls")
+    }
+
+    func applied(
+        to address: RedisAddress,
+        master: Settings.Found?,
+        of setting: Settings.Found
+    ) throws(ConfigurationError) -> RedisAddress {
+        guard case .sentinels(var sentinels) = address.servers else { return address }
+        let isRedBeats = setting.value.lowercased().hasPrefix("redis-sentinel")
+        guard let name = master?.value ?? (isRedBeats ? Self.redBeatMaster : nil) else {
+            throw ConfigurationError(
+                setting,
+                "which master do the sentinels watch? Give master_name of broker_transport_options by "
+                    + "--broker.sentinel-master"
+            )
+        }
+        sentinels.master = name
+        sentinels.user = user?.value
+        sentinels.password = password?.value
+        sentinels.usesTLS = usesTLS
+        var address = address
+        address.servers = .sentinels(sentinels)
+        return address
+    }
+}
+
+/// What holds for all servers with TLS, before what their URLs say.
+private struct TLSSettings {
+    let caFile: Settings.Found?
+    let certificateFile: Settings.Found?
+    let keyFile: Settings.Found?
+    let serverName: Settings.Found?
+    let skipsVerification: Bool?
+
+    init(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
+        caFile = settings.find(flags.redisTLSCAFile, "redis.tls-ca-file")
+        certificateFile = settings.find(flags.redisTLSCertFile, "redis.tls-cert-file")
+        keyFile = settings.find(flags.redisTLSKeyFile, "redis.tls-key-file")
+        serverName = settings.find(flags.redisTLSServerName, "redis.tls-server-name")
+        skipsVerification = try settings.truth(flags.redisTLSSkipVerify, "redis.tls-skip-verify")
+    }
+
+    /// A setting that has a meaning only with TLS.
+    var first: Settings.Found? { caFile ?? certificateFile ?? keyFile ?? serverName }
+
+    func applied(to address: RedisAddress, _ setting: Settings.Found) throws(ConfigurationError) -> RedisAddress {
+        guard var tls = address.tls else { return address }
+        if let caFile {
+            tls.caFile = caFile.value
+            tls.caFolder = nil
+        }
+        if let certificateFile {
+            tls.certificateFile = certificateFile.value
+            tls.keyFile = nil
+        }
+        if let keyFile { tls.keyFile = keyFile.value }
+        if let serverName { tls.serverName = serverName.value }
+        if let skipsVerification {
+            tls.verification = skipsVerification ? .none : tls.verification == .none ? .full : tls.verification
+        }
+        if tls.keyFile != nil, tls.certificateFile == nil {
+            throw ConfigurationError(keyFile ?? setting, "a key needs its certificate; give --redis.tls-cert-file")
+        }
+        do {
+            try tls.check()
+        } catch {
+            let origin = [caFile, certificateFile, keyFile].compactMap(\.self).first { $0.value == error.path }
+            throw ConfigurationError(origin ?? setting, error.description)
+        }
+        var address = address
+        address.tls = tls
+        return address
+    }
+}
