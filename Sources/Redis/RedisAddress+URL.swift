@@ -23,7 +23,12 @@ extension RedisAddress {
         }
         let scheme = url[..<schemeEnd.lowerBound].lowercased()
         var parts = [url[schemeEnd.upperBound...]]
-        if scheme.hasSuffix("sentinel") { parts = Self.split(parts[0], at: ";\(scheme)://") }
+        if scheme.hasSuffix("sentinel") {
+            parts = Self.split(parts[0], at: ";\(scheme)://")
+            guard !parts.contains(where: { $0.contains("://") }) else {
+                throw RedisAddressError(description: "write \(scheme):// before each host of the list")
+            }
+        }
         let first = try URLRest(parts[0])
 
         switch scheme {

@@ -42,15 +42,18 @@ import Testing
     }
 
     @Test(arguments: [
-        ("sentinel://:s@h:26380/2;sentinel://i;sentinel://[::1]:26381/5", [("h", 26380), ("i", 26379), ("::1", 26381)], 2),
-        ("redis-sentinel://:s@h,i:5", [("h", 26379), ("i", 5)], 0),
+        ("sentinel://:s@h:26380/2;sentinel://i;sentinel://[::1]:26381/5", ["h:26380", "i:26379", "[::1]:26381"], 2),
+        ("redis-sentinel://:s@h,i:5", ["h:26379", "i:5"], 0),
         // A semicolon may stand in a password.
-        ("sentinel://:s;sentinel@h/3", [("h", 26379)], 3),
+        ("sentinel://:s;sentinel@h/3", ["h:26379"], 3),
     ])
-    func sentinels(url: String, hosts: [(String, UInt16)], database: Int) throws {
+    func sentinels(url: String, hosts: [String], database: Int) throws {
         let address = try RedisAddress(url: url)
-        let endpoints = hosts.map { RedisEndpoint.tcp(host: $0.0, port: $0.1) }
-        #expect(address.servers == .sentinels(RedisSentinels(endpoints: endpoints)))
+        guard case .sentinels(let sentinels) = address.servers else {
+            Issue.record("expected sentinels, got \(address.servers)")
+            return
+        }
+        #expect(sentinels.endpoints.map(\.text) == hosts)
         #expect(address.database == database)
         #expect(address.password?.hasPrefix("s") == true)
     }

@@ -1,0 +1,216 @@
+"""Redis as it is run: with TLS, watched by sentinels, as a cluster. All on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+import redis
+from servers import Process, RedisServer, free_port, wait_until
+
+MASTER = "mymaster"
+
+
+def openssl(*arguments: str | Path, faketime: str | None = None) -> None:
+    command = [*(["faketime", faketime] if faketime else []), "openssl", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    file: Path
+    key: Path
+
+    @classmethod
+    def named(cls, name: str, folder: Path) -> Certificate:
+        return cls(folder / f"{name}.crt", folder / f"{name}.key")
+
+
+class Authority:
+    """A CA of the test's own."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self.folder = folder
+        self.name = name
+        self.certificate = Certificate.named(name, folder)
+        openssl(
+            *("req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
+            *("-keyout", self.certificate.key, "-out", self.certificate.file),
+        )
+
+    def issue(self, name: str, names: str = "", faketime: str | None = None) -> Certificate:
+        """A certificate for `names` ("DNS:localhost,IP:127.0.0.1"), valid for two days from `faketime`."""
+        certificate = Certificate.named(name, self.folder)
+        request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.cnf"
+        extensions.write_text(f"subjectAltName={names}" if names else "basicConstraints=CA:FALSE")
+        openssl(
+            *("req", "-newkey", "ed25519", "-nodes", "-subj", f"/CN={name}"),
+            *("-keyout", certificate.key, "-out", request),
+        )
+        openssl(
+            *("x509", "-req", "-in", request, "-days", "2", "-extfile", extensions),
+            *("-CA", self.certificate.file, "-CAkey", self.certificate.key, "-CAcreateserial"),
+            *("-out", certificate.file),
+            faketime=faketime,
+        )
+        return certificate
+
+
+class TLSRedis(RedisServer):
+    """A Redis with TLS on a second port, where it asks for a client certificate."""
+
+    def __init__(self, folder: Path, authority: Authority, certificate: Certificate) -> None:
+        self.tls_port = free_port()
+        options = ["--bind", "127.0.0.1", "127.0.0.2", "--tls-port", str(self.tls_port)]
+        super().__init__(folder, arguments=[*options, *self._options(authority, certificate)])
+
+    def tls_url(self, host: str = "localhost", **parameters: str | Path) -> str:
+        query = urlencode({name: str(value) for name, value in parameters.items()})
+        return f"rediss://{host}:{self.tls_port}/0{'?' + query if query else ''}"
+
+    def show(self, authority: Authority, certificate: Certificate) -> None:
+        """Shows another certificate from now on, and trusts clients of that authority; all connections end."""
+        options = self._options(authority, certificate)
+        with redis.Redis.from_url(self.url) as client:
+            settings = [option.removeprefix("--") for option in options]
+            client.execute_command("CONFIG SET", *settings)
+            client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    @staticmethod
+    def _options(authority: Authority, certificate: Certificate) -> list[str]:
+        options = ["--tls-ca-cert-file", str(authority.certificate.file)]
+        options += ["--tls-cert-file", str(certificate.file)]
+        return [*options, "--tls-key-file", str(certificate.key)]
+
+
+class Sentinel(Process):
+    """A sentinel that watches `master` and calls it MASTER."""
+
+    def __init__(self, folder: Path, master: RedisServer, password: str, own_password: str) -> None:
+        self.port = free_port()
+        self.own_password = own_password
+        configuration = folder / "sentinel.conf"
+        folder.mkdir(parents=True)
+        lines = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"requirepass {own_password}",
+            f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
+            f"sentinel auth-pass {MASTER} {password}",
+            f"sentinel down-after-milliseconds {MASTER} 1000",
+            f"sentinel failover-timeout {MASTER} 3000",
+        ]
+        configuration.write_text("\n".join(lines) + "\n")
+        super().__init__("sentinel", folder, ["redis-server", configuration, "--sentinel"])
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port, password=self.own_password, decode_responses=True)
+
+    def answers(self) -> bool:
+        with self.client() as client, contextlib.suppress(redis.RedisError):
+            return client.ping()
+        return False
+
+
+class Watched:
+    """A master, its replica, and three sentinels that know of each other."""
+
+    PASSWORD, SENTINEL_PASSWORD = "red is the night", "sentinels only"
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        arguments = ["--requirepass", self.PASSWORD, "--masterauth", self.PASSWORD]
+        self.first = stack.enter_context(RedisServer(folder / "first", arguments=arguments))
+        arguments += ["--replicaof", f"127.0.0.1 {self.first.port}"]
+        self.second = stack.enter_context(RedisServer(folder / "second", arguments=arguments))
+        self.sentinels = [
+            stack.enter_context(
+                Sentinel(
+                    folder / f"sentinel-{number}",
+                    self.first,
+                    self.PASSWORD,
+                    self.SENTINEL_PASSWORD,
+                )
+            )
+            for number in range(3)
+        ]
+        wait_until(lambda: all(map(self._knows_all, self.sentinels)), 20, "sentinels to meet")
+
+    @staticmethod
+    def _knows_all(sentinel: Sentinel) -> bool:
+        with sentinel.client() as client:
+            master = client.sentinel_master(MASTER)
+            return (master["num-slaves"], master["num-other-sentinels"]) == (1, 2)
+
+    def is_master(self, server: RedisServer) -> bool:
+        with redis.Redis(port=server.port, password=self.PASSWORD) as client:
+            with contextlib.suppress(redis.RedisError):
+                return client.role()[0] == b"master"
+        return False
+
+
+class Cluster:
+    """Masters, and a replica of each if so wanted, that form a Redis Cluster."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        *,
+        replicas: int = 0,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *arguments]
+        self.nodes = [
+            stack.enter_context(
+                # The bus of a node listens on its port and 10,000.
+                RedisServer(folder / f"node-{number}", arguments=options)
+            )
+            for number in range(3 * (1 + replicas))
+        ]
+        places = [f"127.0.0.1:{node.port}" for node in self.nodes]
+        create = ["redis-cli", "--cluster", "create", *places, "--cluster-replicas", str(replicas)]
+        done = subprocess.run(
+            [*create, "--cluster-yes"], capture_output=True, text=True, timeout=60, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(create)}: {done.stdout}{done.stderr}")
+        wait_until(lambda: all(map(self._is_ready, self.nodes)), 20, "the cluster to be whole")
+
+    def _is_ready(self, node: RedisServer) -> bool:
+        with redis.Redis(port=node.port, decode_responses=True) as client:
+            known = client.execute_command("CLUSTER INFO")
+            replicas = len(self.nodes) - 3
+            told = client.execute_command("CLUSTER NODES").values()
+            return (
+                known["cluster_state"] == "ok"
+                and known["cluster_known_nodes"] == str(len(self.nodes))
+                and sum("slave" in node["flags"] for node in told) == replicas
+            )
+
+    @property
+    def url(self) -> str:
+        return "redis-cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def client(self) -> redis.RedisCluster:
+        return redis.RedisCluster(host="127.0.0.1", port=self.nodes[0].port)
+
+    def owner(self, key: str) -> RedisServer:
+        """The master that has the key's slot."""
+        with self.client() as client:
+            port = client.get_node_from_key(key).port
+        return next(node for node in self.nodes if node.port == port)
+
+
+@contextlib.contextmanager
+def plain(server: RedisServer) -> Iterator[redis.Redis]:
+    """A connection to one server alone, whatever it belongs to."""
+    with redis.Redis(port=server.port, decode_responses=True) as client:
+        yield client

@@ -1,0 +1,266 @@
+"""Redis with TLS: the application's own URL, every reason to refuse, renewed certificates."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from readers_application import collected, value
+from redbeat_samples import FLAGS, SUCCEED, beat, beat_is
+from redis_servers import Authority, Certificate, TLSRedis, openssl, plain
+from servers import wait_until
+
+if TYPE_CHECKING:
+    from redbeat_samples import Applications, Exporters
+    from stack import Exporter
+
+NAMES = "DNS:localhost,IP:127.0.0.1"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Iterator[Authority]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Authority(Path(folder))
+
+
+@pytest.fixture(scope="module")
+def own(authority: Authority) -> Certificate:
+    """What clients show."""
+    return authority.issue("client")
+
+
+@pytest.fixture(scope="module")
+def shared_server(authority: Authority) -> Iterator[TLSRedis]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = TLSRedis(Path(folder), authority, authority.issue("server", NAMES))
+        with server:
+            yield server
+
+
+@pytest.fixture
+def server(shared_server: TLSRedis, authority: Authority) -> TLSRedis:
+    """An empty Redis that shows a good certificate."""
+    with plain(shared_server) as client:
+        client.flushall()
+    shared_server.show(authority, Certificate.named("server", authority.folder))
+    return shared_server
+
+
+def flags(trusted: Authority, own: Certificate | None) -> list[str]:
+    """Those of an exporter that trusts this authority and shows this certificate."""
+    flags = [*FLAGS, f"--redis.tls-ca-file={trusted.certificate.file}"]
+    if own:
+        flags += [f"--redis.tls-cert-file={own.file}", f"--redis.tls-key-file={own.key}"]
+    return flags
+
+
+def source_up(exporter: Exporter) -> float | None:
+    metrics = collected(exporter, "redbeat")
+    return value(metrics, "celery_beat_exporter_source_up", source="redbeat")
+
+
+def test_the_url_of_the_application(
+    server: TLSRedis,
+    authority: Authority,
+    own: Certificate,
+    application: Applications,
+    exporter: Exporters,
+) -> None:
+    url = server.tls_url(
+        ssl_cert_reqs="required",
+        ssl_ca_certs=authority.certificate.file,
+        ssl_certfile=own.file,
+        ssl_keyfile=own.key,
+    )
+    shop = application(broker_url=url, beat_schedule={"often": {"task": SUCCEED, "schedule": 1}})
+    watcher = exporter(*FLAGS, CELERY_BROKER_URL=url)
+    shop.beat()
+    beat_is(watcher, 1, 10)
+    wait_until(
+        lambda: value(watcher.metrics(), "celery_queue_length", queue_name="celery"), 5, "a task"
+    )
+    assert beat(watcher.metrics(), "schedule_entries") == 1
+
+
+TRUSTED = "--redis.tls-ca-file={folder}/authority.crt"
+OTHER = "--redis.tls-ca-file={folder}/other.crt"
+# The host, the URL's parameters and the flags of an exporter, and its words; None where all is well.
+TRUST = {
+    "a file": ("localhost", {}, [TRUSTED], None),
+    "an address": ("127.0.0.1", {}, [TRUSTED], None),
+    "a folder": ("localhost", {"ssl_ca_path": "{folder}/hashed"}, [], None),
+    "no CA": ("localhost", {}, [], "no CA that is trusted here"),
+    "another CA": ("localhost", {}, [OTHER], "no CA that is trusted here"),
+    "another host": ("127.0.0.2", {}, [TRUSTED], "is for another name"),
+    "the name told": (
+        "127.0.0.2",
+        {},
+        [TRUSTED, "--redis.tls-server-name=localhost"],
+        None,
+    ),
+    "another name told": (
+        "localhost",
+        {},
+        [TRUSTED, "--redis.tls-server-name=redis.example"],
+        "is for another name",
+    ),
+    "any name": (
+        "127.0.0.2",
+        {"ssl_check_hostname": "false"},
+        [TRUSTED],
+        None,
+    ),
+    "any name of another CA": (
+        "127.0.0.2",
+        {"ssl_check_hostname": "false"},
+        [OTHER],
+        "no CA that is trusted here",
+    ),
+    "anything": ("127.0.0.2", {"ssl_cert_reqs": "none"}, [], None),
+    "anything, by flag": ("127.0.0.2", {}, ["--redis.tls-skip-verify"], None),
+    "by flag not anything": (
+        "localhost",
+        {"ssl_cert_reqs": "none"},
+        [OTHER, "--no-redis.tls-skip-verify"],
+        "no CA that is trusted here",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRUST)
+def test_whom_it_trusts(
+    folder: Path,
+    server: TLSRedis,
+    authority: Authority,
+    own: Certificate,
+    exporter: Exporters,
+    case: str,
+) -> None:
+    host, parameters, tls, words = TRUST[case]
+    shutil.copy(authority.certificate.file, folder / "authority.crt")
+    Authority(folder, "other")
+    (folder / "hashed").mkdir()
+    shutil.copy(authority.certificate.file, folder / "hashed")
+    openssl("rehash", folder / "hashed")
+    url = server.tls_url(
+        host,
+        ssl_certfile=own.file,
+        ssl_keyfile=own.key,
+        **{name: text.format(folder=folder) for name, text in parameters.items()},
+    )
+    given = [flag.format(folder=folder) for flag in tls]
+    watcher = exporter(*FLAGS, *given, CELERY_BROKER_URL=url)
+    assert source_up(watcher) == (0 if words else 1), watcher.log_tail()
+    log = watcher.log.read_text()
+    assert (words or "") in log
+    assert ("any certificate is taken" in log) == case.startswith("anything")
+
+
+@pytest.mark.parametrize(
+    ("start", "words"), [("-3 days", "has expired"), ("+3 days", "is not valid yet")]
+)
+def test_a_certificate_of_another_time(
+    server: TLSRedis,
+    authority: Authority,
+    own: Certificate,
+    exporter: Exporters,
+    start: str,
+    words: str,
+) -> None:
+    server.show(authority, authority.issue("other time", NAMES, faketime=start))
+    watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
+    assert source_up(watcher) == 0
+    assert f"the server's certificate {words}" in watcher.log.read_text()
+
+
+@pytest.mark.parametrize("case", ["none", "expired", "of another CA"])
+def test_a_client_certificate_that_is_refused(
+    folder: Path, server: TLSRedis, authority: Authority, exporter: Exporters, case: str
+) -> None:
+    own = {
+        "none": lambda: None,
+        "expired": lambda: authority.issue("expired client", faketime="-3 days"),
+        "of another CA": lambda: Authority(folder, "other").issue("other client"),
+    }[case]()
+    watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
+    assert source_up(watcher) == 0
+    assert "client certificate" in watcher.log.read_text()
+
+
+def test_the_wrong_scheme_for_the_port(
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters
+) -> None:
+    plain_port = f"rediss://localhost:{server.port}"
+    short = (*flags(authority, own), "--collect.timeout=1s")
+    watcher = exporter(*short, CELERY_BROKER_URL=plain_port)
+    assert source_up(watcher) == 0
+    assert "no TLS on this port" in watcher.log.read_text()
+
+    tls_port = f"redis://localhost:{server.tls_port}"
+    watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=tls_port)
+    assert source_up(watcher) == 0
+    log = watcher.log.read_text()
+    assert "if it speaks TLS write rediss://" in log
+    assert "goes without TLS although --redis.tls-ca-file is given" in log
+
+
+def test_renewed_certificates(
+    folder: Path, server: TLSRedis, authority: Authority, exporter: Exporters
+) -> None:
+    """Both sides change to another CA. The exporter is not started again."""
+    trusted, shown, key = folder / "trusted.crt", folder / "shown.crt", folder / "shown.key"
+
+    def place(authority: Authority, own: Certificate) -> None:
+        for source, target in {
+            authority.certificate.file: trusted,
+            own.file: shown,
+            own.key: key,
+        }.items():
+            shutil.copy(source, target)
+
+    place(authority, authority.issue("first client"))
+    watcher = exporter(
+        *FLAGS,
+        f"--redis.tls-ca-file={trusted}",
+        f"--redis.tls-cert-file={shown}",
+        f"--redis.tls-key-file={key}",
+        CELERY_BROKER_URL=server.tls_url(),
+    )
+    assert source_up(watcher) == 1
+    other = Authority(folder, "next")
+    server.show(other, other.issue("next server", NAMES))
+    assert source_up(watcher) == 0
+    place(other, other.issue("next client"))
+    assert source_up(watcher) == 1
+
+    # Files that are gone at a bad moment are an error like any other.
+    trusted.unlink()
+    with plain(server) as client:
+        client.client_kill_filter(_type="normal", skipme=True)
+    assert source_up(watcher) == 0
+    assert f"cannot use the CA certificates, {trusted}: No such file" in watcher.log.read_text()
+    place(other, Certificate.named("next client", folder))
+    assert source_up(watcher) == 1
+
+
+def test_a_server_that_hangs(
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters
+) -> None:
+    """With a session, and without one."""
+    watcher = exporter(
+        *flags(authority, own), "--collect.timeout=1s", CELERY_BROKER_URL=server.tls_url()
+    )
+    assert source_up(watcher) == 1
+    server.pause()
+    try:
+        assert source_up(watcher) == 0
+    finally:
+        server.resume()
+    log = watcher.log.read_text()
+    assert "no answer within 1.0 seconds" in log
+    assert "no answer to the handshake in time" in log
+    assert source_up(watcher) == 1
