@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +122,7 @@ class Sentinel(Process):
 class Watched:
     """A master, its replica, and three sentinels that know of each other."""
 
-    PASSWORD, SENTINEL_PASSWORD = "red is the night", "sentinels only"
+    PASSWORD, SENTINEL_PASSWORD = "p@ss/word", "sentinels-only"
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         arguments = ["--requirepass", self.PASSWORD, "--masterauth", self.PASSWORD]
@@ -150,9 +149,9 @@ class Watched:
             return (master["num-slaves"], master["num-other-sentinels"]) == (1, 2)
 
     def is_master(self, server: RedisServer) -> bool:
-        with redis.Redis(port=server.port, password=self.PASSWORD) as client:
-            with contextlib.suppress(redis.RedisError):
-                return client.role()[0] == b"master"
+        client = redis.Redis(port=server.port, password=self.PASSWORD)
+        with client, contextlib.suppress(redis.RedisError):
+            return client.role()[0] == b"master"
         return False
 
 
