@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import redis
 from servers import Process, RedisServer, free_port, wait_until
+from stack import PROJECT
 
 MASTER = "mymaster"
+# Places in the list of documented users.
+LOCKED, UNLOCKED, QUEUES, PING = range(4)
 
 
 def openssl(*arguments: str | Path, faketime: str | None = None) -> None:
@@ -158,23 +161,19 @@ class Watched:
 class Cluster:
     """Masters, and a replica of each if so wanted, that form a Redis Cluster."""
 
-    def __init__(
-        self,
-        folder: Path,
-        stack: contextlib.ExitStack,
-        *,
-        replicas: int = 0,
-        arguments: Sequence[str] = (),
-    ) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", *arguments]
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, *, replicas: int = 0) -> None:
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
+        # Without a number the bus takes one that somebody else may have.
+        buses = [free_port() for _ in range(3 * (1 + replicas))]
         self.nodes = [
             stack.enter_context(
-                # The bus of a node listens on its port and 10,000.
-                RedisServer(folder / f"node-{number}", arguments=options)
+                RedisServer(
+                    folder / f"node-{number}", arguments=[*options, "--cluster-port", str(bus)]
+                )
             )
-            for number in range(3 * (1 + replicas))
+            for number, bus in enumerate(buses)
         ]
-        places = [f"127.0.0.1:{node.port}" for node in self.nodes]
+        places = [f"127.0.0.1:{node.port}@{bus}" for node, bus in zip(self.nodes, buses)]
         create = ["redis-cli", "--cluster", "create", *places, "--cluster-replicas", str(replicas)]
         done = subprocess.run(
             [*create, "--cluster-yes"], capture_output=True, text=True, timeout=60, check=False
@@ -213,3 +212,11 @@ def plain(server: RedisServer) -> Iterator[redis.Redis]:
     """A connection to one server alone, whatever it belongs to."""
     with redis.Redis(port=server.port, decode_responses=True) as client:
         yield client
+
+
+def documented_users() -> list[tuple[str, list[str]]]:
+    """The users that docs/redis.md makes, by name and rights; their password is `password`."""
+    command = "    ACL SETUSER "
+    lines = (PROJECT / "docs" / "redis.md").read_text().splitlines()
+    users = [line.removeprefix(command).split() for line in lines if line.startswith(command)]
+    return [(name, rights) for name, *rights in users]

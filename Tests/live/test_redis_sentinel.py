@@ -12,7 +12,7 @@ import pytest
 import redis
 from readers_application import collected, value
 from redbeat_samples import FLAGS, SUCCEED, Watch, beat, beat_is
-from redis_servers import MASTER, Watched
+from redis_servers import LOCKED, MASTER, Watched, documented_users
 from servers import free_port, wait_until
 
 if TYPE_CHECKING:
@@ -177,3 +177,17 @@ def test_sentinels_that_do_not_help(watched: Watched, exporter: Exporters) -> No
     watcher = start(f"--redbeat.sentinel-master={MASTER}", "--redis.sentinel-password=wrong")
     assert source(watcher, "redbeat") == 0
     assert "log in to redis://127.0.0.1:" in watcher.log.read_text()
+
+    # A user with the documented rights, with the sentinels and with the servers.
+    user, rights = documented_users()[LOCKED]
+    with redis.Redis(port=watched.first.port, password=Watched.PASSWORD) as client:
+        client.execute_command("ACL SETUSER", user, *rights, "+role")
+    with watched.sentinels[2].client() as client:
+        right = "+sentinel|get-master-addr-by-name"
+        client.execute_command("ACL SETUSER", user, "on", f">{Watched.SENTINEL_PASSWORD}", right)
+    watcher = start(
+        f"--redbeat.sentinel-master={MASTER}",
+        f"--redis.sentinel-user={user}",
+        account=f"{user}:password@",
+    )
+    assert source(watcher, "redbeat") == 1, watcher.log_tail()
