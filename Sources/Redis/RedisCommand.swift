@@ -11,7 +11,9 @@ package struct RedisCommand: Sendable {
     }
 
     /// Commands that have no key. Source: Redis's command reference.
-    private static let withoutKey: Set = ["CLIENT", "CLUSTER", "ECHO", "INFO", "PING", "PUBLISH", "ROLE", "SCAN", "TIME"]
+    private static let withoutKey: Set = [
+        "CLIENT", "CLUSTER", "ECHO", "INFO", "PING", "PUBLISH", "ROLE", "SCAN", "TIME",
+    ]
 
     /// The one key that the command is about, by which a cluster finds the node; nil where there is none.
     var key: [UInt8]? {

@@ -123,7 +123,7 @@ struct Flags: ParsableCommand {
     @Flag(
         name: .customLong("redis.tls-skip-verify"),
         inversion: .prefixedNo,
-        help: "Take any certificate of theirs: whoever is in between can read along. (default: ssl_cert_reqs of the URL, no)"
+        help: "Take any certificate: whoever is in between can read along. (default: ssl_cert_reqs of the URL, no)"
     )
     var redisTLSSkipVerify: Bool?
 

@@ -13,7 +13,9 @@ import Testing
         #expect(HashSlot.of(Array(key.utf8)) == slot)
     }
 
-    @Test(arguments: [("{redbeat}:", true), ("a{b}", true), ("redbeat:", false), ("{}a", false), ("{a", false), ("", false)])
+    @Test(arguments: [
+        ("{redbeat}:", true), ("a{b}", true), ("redbeat:", false), ("{}a", false), ("{a", false), ("", false),
+    ])
     func tags(prefix: String, isTagged: Bool) {
         #expect(HashSlot.isTagged(prefix: prefix) == isTagged)
     }
@@ -29,7 +31,8 @@ import Testing
 
     @Test func ownersOfSlots() throws {
         let reply = RedisValue.array([
-            Self.range(0, 99, Self.text("a"), 1), Self.range(100, 100, .null, 2), Self.range(200, 299, Self.text("?"), 3),
+            Self.range(0, 99, Self.text("a"), 1), Self.range(100, 100, .null, 2),
+            Self.range(200, 299, Self.text("?"), 3),
             Self.range(16_383, 16_383, Self.text("a"), 1),
         ])
         var slots = try #require(ClusterSlots(reply, from: Self.source))
@@ -41,13 +44,15 @@ import Testing
         #expect(ClusterSlots().owner(of: 0) == nil)
     }
 
-    @Test(arguments: [
-        .null, .error("ERR This instance has cluster support disabled"), .array([]), .array([.integer(1)]),
-        .array([range(0, 16_384, text("a"), 1)]), .array([range(-1, 5, text("a"), 1)]),
-        .array([range(5, 4, text("a"), 1)]), .array([range(0, 5, text("a"), 0)]),
-        .array([range(0, 5, text("a"), 65_536)]), .array([.array([.integer(0), .integer(1)])]),
-        .array([.array([.integer(0), .integer(1), .array([text("a")])])]),
-    ] as [RedisValue])
+    @Test(
+        arguments: [
+            .null, .error("ERR This instance has cluster support disabled"), .array([]), .array([.integer(1)]),
+            .array([range(0, 16_384, text("a"), 1)]), .array([range(-1, 5, text("a"), 1)]),
+            .array([range(5, 4, text("a"), 1)]), .array([range(0, 5, text("a"), 0)]),
+            .array([range(0, 5, text("a"), 65_536)]), .array([.array([.integer(0), .integer(1)])]),
+            .array([.array([.integer(0), .integer(1), .array([text("a")])])]),
+        ] as [RedisValue]
+    )
     func noSlots(reply: RedisValue) {
         #expect(ClusterSlots(reply, from: Self.source) == nil)
     }
@@ -56,7 +61,8 @@ import Testing
         ("MOVED 3999 127.0.0.1:6381", Redirection.moved(slot: 3999, to: .tcp(host: "127.0.0.1", port: 6381))),
         ("MOVED 0 :6381", .moved(slot: 0, to: .tcp(host: "asked", port: 6381))),
         ("ASK 16383 ::1:6381", .ask(.tcp(host: "::1", port: 6381))),
-        ("MOVED 16384 h:1", nil), ("MOVED x h:1", nil), ("MOVED 1 h", nil), ("MOVED 1 h:0", nil), ("MOVED 1 h:65536", nil),
+        ("MOVED 16384 h:1", nil), ("MOVED x h:1", nil), ("MOVED 1 h", nil), ("MOVED 1 h:0", nil),
+        ("MOVED 1 h:65536", nil),
         ("ASK", nil), ("ERR no", nil), ("CLUSTERDOWN Hash slot not served", nil), ("TRYAGAIN 1 h:1", nil),
     ])
     func redirections(error: String, expected: Redirection?) {

@@ -32,7 +32,8 @@ import Testing
         "", "localhost:6379", "amqp://h", "http://secret@h", "redis://h:port", "redis://h:0", "redis://h:65536",
         "redis://h/secret", "redis://h/-1", "redis://:secret%@h", "redis://:secret%zz@h", "redis://[::1",
         "unix://relative",
-        "unix:///\(String(repeating: "x", count: 107))", "rediss://:secret@h?ssl_cert_reqs=secret", "sentinel://:secret@h:x", "redis-cluster://h,:secret@h:0", "redis-cluster://h/1",
+        "unix:///\(String(repeating: "x", count: 107))", "rediss://:secret@h?ssl_cert_reqs=secret",
+        "sentinel://:secret@h:x", "redis-cluster://h,:secret@h:0", "redis-cluster://h/1",
         "sentinel://secret@h;redis://secret@h2", "redis://h/%00", "redis://secret#x@h",
         "redis://secret?x@h", "redis://[::1]6379", "redis://:%+f@h",
     ])
@@ -101,7 +102,7 @@ import Testing
     @Test func redactedHoldsNoCredentials() throws {
         #expect(try RedisAddress(url: "redis://me:secret@h:7000/3").redacted == "redis://h:7000/3")
         #expect(try RedisAddress(url: "unix://me:secret@/run/r.sock?db=1").redacted == "unix:///run/r.sock?db=1")
-           #expect(try RedisAddress(url: "rediss://:secret@[::1]/3").redacted == "rediss://[::1]:6379/3")
+        #expect(try RedisAddress(url: "rediss://:secret@[::1]/3").redacted == "rediss://[::1]:6379/3")
         let sentinels = "sentinel://me:secret@h:1/2?password=secret;sentinel://:secret@i:2/4"
         #expect(try RedisAddress(url: sentinels).redacted == "sentinel://h:1;sentinel://i:2/2")
         #expect(try RedisAddress(url: "redis-cluster://me:secret@h,i:2").redacted == "redis-cluster://h:6379,i:2")

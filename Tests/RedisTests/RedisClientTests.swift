@@ -100,7 +100,8 @@ import Testing
 
         let nowhere = RedisAddress(servers: .single(.unix(path: "/nonexistent/redis.sock")))
         let connect = #expect(throws: RedisError.self) {
-            try RedisClient(address: nowhere, limits: RedisLimits(timeout: .seconds(5))).pipeline([RedisCommand("PING")])
+            try RedisClient(address: nowhere, limits: RedisLimits(timeout: .seconds(5))).pipeline([RedisCommand("PING")]
+            )
         }
         guard case .connect = connect else {
             Issue.record("expected no connection, got \(String(describing: connect))")

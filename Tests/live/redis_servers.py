@@ -158,6 +158,35 @@ class Watched:
         return False
 
 
+class TLSSentinel(Process):
+    """A sentinel alone, with a port for TLS and one without, that watches a server by TLS."""
+
+    def __init__(
+        self, folder: Path, master: TLSRedis, authority: Authority, certificate: Certificate
+    ) -> None:
+        self.port, self.tls_port = free_port(), free_port()
+        folder.mkdir(parents=True)
+        configuration = folder / "sentinel.conf"
+        lines = [
+            f"port {self.port}",
+            f"tls-port {self.tls_port}",
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"tls-ca-cert-file {authority.certificate.file}",
+            f"tls-cert-file {certificate.file}",
+            f"tls-key-file {certificate.key}",
+            "tls-replication yes",
+            f"sentinel monitor {MASTER} 127.0.0.1 {master.tls_port} 1",
+        ]
+        configuration.write_text("\n".join(lines) + "\n")
+        super().__init__("sentinel", folder, ["redis-server", configuration, "--sentinel"])
+
+    def answers(self) -> bool:
+        with redis.Redis(port=self.port) as client, contextlib.suppress(redis.RedisError):
+            return client.ping()
+        return False
+
+
 class Cluster:
     """Masters, and a replica of each if so wanted, that form a Redis Cluster."""
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from readers_application import collected, value
 from redbeat_samples import FLAGS, SUCCEED, beat, beat_is
-from redis_servers import Authority, Certificate, TLSRedis, openssl, plain
+from redis_servers import (
+    MASTER,
+    Authority,
+    Certificate,
+    TLSRedis,
+    TLSSentinel,
+    openssl,
+    plain,
+)
 from servers import wait_until
 
 if TYPE_CHECKING:
@@ -245,6 +253,30 @@ def test_renewed_certificates(
     assert f"cannot use the CA certificates, {trusted}: No such file" in watcher.log.read_text()
     place(other, Certificate.named("next client", folder))
     assert source_up(watcher) == 1
+
+
+@pytest.mark.parametrize("sentinel_tls", [True, False])
+def test_sentinels(
+    folder: Path,
+    server: TLSRedis,
+    authority: Authority,
+    own: Certificate,
+    exporter: Exporters,
+    sentinel_tls: bool,
+) -> None:
+    """They speak TLS as the master does, or not although it does."""
+    with TLSSentinel(folder / "sentinel", server, authority, own) as sentinel:
+        port = sentinel.tls_port if sentinel_tls else sentinel.port
+        given = flags(authority, own)
+        # The sentinel shows a certificate without names.
+        given += [] if sentinel_tls else ["--no-redis.sentinel-tls"]
+        checks = "&ssl_check_hostname=false" if sentinel_tls else ""
+        watcher = exporter(
+            *given,
+            f"--broker.sentinel-master={MASTER}",
+            CELERY_BROKER_URL=f"sentinel://127.0.0.1:{port}/0?ssl_cert_reqs=required{checks}",
+        )
+        assert source_up(watcher) == 1, watcher.log_tail()
 
 
 def test_a_server_that_hangs(

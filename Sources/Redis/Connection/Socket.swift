@@ -63,7 +63,7 @@ final class Socket {
     private static func connect(host: String, port: UInt16, until deadline: Deadline) throws(StreamError) -> CInt {
         var hints = addrinfo()
         hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV
+        hints.ai_flags = AI_NUMERICSERV
         var first: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(host, String(port), &hints, &first)
         guard status == 0 else {
@@ -71,7 +71,8 @@ final class Socket {
         }
         defer { freeaddrinfo(first) }
         let addresses = sequence(first: first) { $0?.pointee.ai_next }.prefix { $0 != nil }.compactMap { $0?.pointee }
-        var failure = StreamError.connect("the name has no address")
+        // The system tells addresses that can be reached first, so why those fail says most.
+        var failure: StreamError?
         for (index, address) in addresses.enumerated() {
             do {
                 let descriptor = try connect(
@@ -83,10 +84,10 @@ final class Socket {
                 setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<CInt>.size))
                 return descriptor
             } catch {
-                failure = error
+                failure = failure ?? error
             }
         }
-        throw failure
+        throw failure ?? .connect("the name has no address")
     }
 
     private static func connect(path: String, until deadline: Deadline) throws(StreamError) -> CInt {
@@ -135,7 +136,8 @@ final class Socket {
     }
 
     /// False when the deadline came first.
-    private static func wait(for descriptor: CInt, toWrite: Bool, until deadline: Deadline) throws(StreamError) -> Bool {
+    private static func wait(for descriptor: CInt, toWrite: Bool, until deadline: Deadline) throws(StreamError) -> Bool
+    {
         var polled = pollfd(fd: descriptor, events: Int16(toWrite ? POLLOUT : POLLIN), revents: 0)
         while true {
             let remaining = ContinuousClock.now.duration(to: deadline)

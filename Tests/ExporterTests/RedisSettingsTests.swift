@@ -1,0 +1,100 @@
+import ArgumentParser
+import Celery
+import Redis
+import Testing
+
+@testable import celery_beat_exporter
+
+@Suite struct RedisSettingsTests {
+    private func target(_ settings: [String: String]) throws -> Target {
+        let arguments = settings.sorted { $0.key < $1.key }.flatMap { $1.isEmpty ? ["--\($0)"] : ["--\($0)", $1] }
+        return try Configuration(try Flags.parse(arguments), environment: [:]).target
+    }
+
+    private func sentinels(_ address: RedisAddress?) throws -> RedisSentinels {
+        guard case .sentinels(let sentinels) = try #require(address).servers else {
+            throw ConfigurationError("no sentinels in \(String(describing: address))")
+        }
+        return sentinels
+    }
+
+    @Test func sentinelsOfTheBroker() throws {
+        let target = try target([
+            "broker.url": "sentinel://h", "broker.sentinel-master": "a", "redis.sentinel-user": "u",
+            "redis.sentinel-password": "p", "no-redis.sentinel-tls": "",
+        ])
+        var expected = RedisSentinels(endpoints: [.tcp(host: "h", port: 26379)], master: "a")
+        (expected.user, expected.password, expected.usesTLS) = ("u", "p", false)
+        #expect(try sentinels(target.broker) == expected)
+        #expect(target.redBeatAddress == target.broker)
+        #expect(!target.redBeat.isExpected)
+    }
+
+    @Test(arguments: [
+        (["broker.url": "redis://h"], "master"),
+        (["broker.url": "sentinel://h", "broker.sentinel-master": "a"], "a"),
+        (["broker.url": "sentinel://h", "broker.sentinel-master": "a", "redbeat.sentinel-master": "b"], "b"),
+    ])
+    func masterOfRedBeat(settings: [String: String], master: String) throws {
+        let target = try target(settings.merging(["redbeat.url": "redis-sentinel://i"]) { $1 })
+        #expect(try sentinels(target.redBeatAddress).master == master)
+    }
+
+    @Test func flagsBeforeTheURL() throws {
+        let url = "rediss://h?ssl_check_hostname=false"
+        #expect(try target(["broker.url": url]).broker?.tls?.verification == .anyName)
+        let named = try target(["broker.url": url, "redis.tls-server-name": "n", "no-redis.tls-skip-verify": ""])
+        #expect(named.broker?.tls?.serverName == "n")
+        #expect(named.broker?.tls?.verification == .anyName)
+        #expect(named.warnings.isEmpty)
+
+        let trusting = try target(["broker.url": url, "redis.tls-skip-verify": ""])
+        #expect(trusting.broker?.tls?.verification == RedisTLS.Verification.none)
+        #expect(trusting.warnings == ["rediss://h:6379/0: any certificate is taken, so others may read along"])
+
+        let distrusting = try target(["broker.url": "rediss://h?ssl_cert_reqs=none", "no-redis.tls-skip-verify": ""])
+        #expect(distrusting.broker?.tls?.verification == .full)
+    }
+
+    @Test(arguments: [("redis://h", true), ("unix:///run/redis.sock", false), ("rediss://h", false)])
+    func aServerWithoutTLSIsTold(url: String, isTold: Bool) throws {
+        let warnings = try target(["broker.url": url, "redis.tls-server-name": "n"]).warnings
+        #expect(warnings.count { $0.contains("goes without TLS although --redis.tls-server-name") } == (isTold ? 1 : 0))
+    }
+
+    @Test(arguments: [
+        (["broker.url": "sentinel://h"], "--broker.url: which master"),
+        (["broker.url": "redis-cluster://h"], "--broker.url: Celery has no broker in a Redis Cluster"),
+        (
+            ["redbeat.url": "redis-cluster://h", "redbeat.lock-key": "none"],
+            "--redbeat.lock-key: without the lock, entries"
+        ),
+        (
+            ["broker.url": "rediss://h", "redis.tls-ca-file": "/nowhere"],
+            "--redis.tls-ca-file: cannot use the CA certificates, /nowhere: No such file or directory"
+        ),
+        (
+            ["broker.url": "rediss://h", "redis.tls-cert-file": "/dev/null"],
+            "--redis.tls-cert-file: cannot use the client certificate, /dev/null: "
+        ),
+        (
+            ["broker.url": "rediss://h", "redis.tls-key-file": "/k"],
+            "--redis.tls-key-file: a key needs its certificate"
+        ),
+        (
+            ["broker.url": "rediss://:secret@h?ssl_ca_certs=/nowhere"],
+            "--broker.url: cannot use the CA certificates, /nowhere: No such file or directory"
+        ),
+    ])
+    func refused(settings: [String: String], beginning: String) {
+        let error = #expect(throws: ConfigurationError.self) { try target(settings) }
+        #expect(error?.description.hasPrefix(beginning) == true, "\(error?.description ?? "")")
+    }
+
+    @Test func withoutTheLockInOneSlot() throws {
+        let target = try target([
+            "redbeat.url": "redis-cluster://h", "redbeat.lock-key": "none", "redbeat.key-prefix": "{redbeat}:",
+        ])
+        #expect(target.redBeatAddress?.servers == .cluster([.tcp(host: "h", port: 6379)]))
+    }
+}
