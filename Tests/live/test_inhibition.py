@@ -186,15 +186,16 @@ def pairs() -> list[Pair]:
 
 
 def elsewhere(pairs: Sequence[Pair]) -> Iterator[Pair]:
-    """What is silenced in one application, in one namespace of it, in two, and in two jobs."""
+    """What is silenced in one application: in one namespace of it, in two, and in two jobs; so with targets."""
     for pair in pairs:
-        for first, second in (("a", "a"), ("a", "b"), ("a", None), (None, "b")):
-            labels = [
-                labels if namespace is None else {**labels, "namespace": namespace}
-                for labels, namespace in ((pair.first, first), (pair.second, second))
-            ]
-            what = f"{pair.what}, namespaces {first} and {second}"
-            yield Pair(what, *labels, silenced=first == second)
+        for label in ("namespace", "target"):
+            for first, second in (("a", "a"), ("a", "b"), ("a", None), (None, "b")):
+                labels = [
+                    labels if value is None else {**labels, label: value}
+                    for labels, value in ((pair.first, first), (pair.second, second))
+                ]
+                what = f"{pair.what}, {label}s {first} and {second}"
+                yield Pair(what, *labels, silenced=first == second)
         other = {**pair.second, "job": f"other job than that of {pair.what}"}
         yield Pair(f"{pair.what}, of another job", pair.first, other, silenced=False)
 
