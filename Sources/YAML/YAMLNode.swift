@@ -18,10 +18,13 @@ package struct YAMLNode: Equatable, Sendable {
     package let content: Content
     /// Counted from 1.
     package let line: Int
+    /// Whether a single value is written in quotes or as a block, and so is text whatever it looks like.
+    package let isQuoted: Bool
 
-    package init(_ content: Content, line: Int) {
+    package init(_ content: Content, line: Int, isQuoted: Bool = false) {
         self.content = content
         self.line = line
+        self.isQuoted = isQuoted
     }
 
     package var scalar: String? {

@@ -8,7 +8,7 @@ extension YAMLNode {
     /// Reads a document; nil where it is empty.
     ///
     /// Of YAML it takes what configuration files need. Aliases are refused, as they can make a small file a huge one;
-    /// so are several documents in one file, and keys that come twice.
+    /// so are several documents in one file, keys that come twice, and tags.
     package static func parse(_ bytes: [UInt8]) throws(YAMLError) -> YAMLNode? {
         guard bytes.count <= maximumBytes else {
             throw YAMLError(line: 1, problem: "the file has more than \(maximumBytes) bytes")
@@ -23,7 +23,7 @@ extension YAMLNode {
 private struct YAMLEvent {
     enum Kind: Equatable {
         case documentStart
-        case scalar(String)
+        case scalar(String, isQuoted: Bool)
         case sequenceStart
         case mappingStart
         case end
@@ -76,6 +76,7 @@ private struct YAMLEvents {
     private mutating func append(_ event: yaml_event_t) throws(YAMLError) {
         let line = Int(event.start_mark.line) + 1
         func add(_ kind: YAMLEvent.Kind) { all.append(YAMLEvent(kind: kind, line: line)) }
+        if hasTag(event) { throw YAMLError(line: line, problem: "tags (!name) are not supported") }
         switch event.type {
         case YAML_DOCUMENT_START_EVENT: add(.documentStart)
         case YAML_SEQUENCE_START_EVENT: add(.sequenceStart)
@@ -83,11 +84,22 @@ private struct YAMLEvents {
         case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT: add(.end)
         case YAML_SCALAR_EVENT:
             let text = UnsafeBufferPointer(start: event.data.scalar.value, count: event.data.scalar.length)
-            add(.scalar(String(decoding: text, as: UTF8.self)))
+            let isPlain = event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE
+            add(.scalar(String(decoding: text, as: UTF8.self), isQuoted: !isPlain))
         case YAML_ALIAS_EVENT:
             throw YAMLError(line: line, problem: "aliases (*name) are not supported; write the value out")
         default: break
         }
+    }
+}
+
+/// Whether a value is written with what it is to be taken for.
+private func hasTag(_ event: yaml_event_t) -> Bool {
+    switch event.type {
+    case YAML_SCALAR_EVENT: event.data.scalar.tag != nil
+    case YAML_SEQUENCE_START_EVENT: event.data.sequence_start.tag != nil
+    case YAML_MAPPING_START_EVENT: event.data.mapping_start.tag != nil
+    default: false
     }
 }
 
@@ -112,8 +124,8 @@ private struct YAMLParser {
         guard let event = next() else { throw YAMLError(line: 1, problem: "the file ends within a value") }
         guard maximumDepth > 0 else { throw YAMLError(line: event.line, problem: "values are nested too deeply") }
         switch event.kind {
-        case .scalar(let text):
-            return YAMLNode(.scalar(text), line: event.line)
+        case .scalar(let text, let isQuoted):
+            return YAMLNode(.scalar(text), line: event.line, isQuoted: isQuoted)
         case .sequenceStart:
             var nodes: [YAMLNode] = []
             while events.first?.kind != .end { nodes.append(try node(maximumDepth: maximumDepth - 1)) }

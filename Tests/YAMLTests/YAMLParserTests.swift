@@ -23,6 +23,9 @@ import Testing
         func pair(_ key: String, _ line: Int, _ value: YAMLNode.Content, at valueLine: Int? = nil) -> YAMLNode.Pair {
             YAMLNode.Pair(key: key, line: line, value: YAMLNode(value, line: valueLine ?? line))
         }
+        func quoted(_ key: String, _ line: Int, _ value: String) -> YAMLNode.Pair {
+            YAMLNode.Pair(key: key, line: line, value: YAMLNode(.scalar(value), line: line, isQuoted: true))
+        }
         let expected = YAMLNode(
             .mapping([
                 pair("beat", 2, .mapping([pair("grace", 3, .scalar("2s"))]), at: 3),
@@ -32,12 +35,12 @@ import Testing
                     .sequence([
                         YAMLNode(
                             .mapping([
-                                pair("task", 5, .scalar("shop.orders: import")), pair("every", 6, .scalar("10s")),
+                                quoted("task", 5, "shop.orders: import"), pair("every", 6, .scalar("10s")),
                             ]),
                             line: 5
                         ),
                         YAMLNode(
-                            .mapping([pair("task", 8, .scalar("b")), pair("crontab", 8, .scalar("0 4 * * *"))]),
+                            .mapping([quoted("task", 8, "b"), pair("crontab", 8, .scalar("0 4 * * *"))]),
                             line: 8
                         ),
                     ]),
@@ -59,7 +62,8 @@ import Testing
     @Test(arguments: [
         ("a: 1\nb: [", 3), ("a: 1\n\tb: 2", 2), ("a: &x 1\nb: *x", 2), ("a: 1\n---\nb: 2", 2), ("a: 1\nb: 2\na: 3", 3),
         ("[a]: 1", 1), ("a: \u{0}", 1), (String(repeating: "[", count: 40) + String(repeating: "]", count: 40), 1),
-        ("- a\nb: 1", 2), (String(repeating: "a", count: 2 << 20), 1),
+        ("- a\nb: 1", 2), ("a: 1\nb: !!str 2", 2), ("a: !x [1]", 1), ("!x {a: 1}", 1),
+        (String(repeating: "a", count: 2 << 20), 1),
         ("[" + String(repeating: "a,", count: 200_000) + "]", 1),
     ])
     func refused(text: String, line: Int) {
