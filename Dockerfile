@@ -5,7 +5,7 @@ FROM swift:6.3-bookworm AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        libhiredis-dev libmicrohttpd-dev libpq-dev libssl-dev libyaml-dev zlib1g-dev \
+        libcrypt-dev libgnutls28-dev libhiredis-dev libmicrohttpd-dev libpq-dev libssl-dev libyaml-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source

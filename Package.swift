@@ -6,7 +6,7 @@ import PackageDescription
 //   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis, COpenSSL
 //           |                   |           `----> Postgres -> CLibPQ
 //           |                   `-> Collection -> Exposition
-//           |-> HTTP -> CMicroHTTPD
+//           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
 //           `-> YAML -> CYAML
 
@@ -32,6 +32,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "CGnuTLS", providers: [.apt(["libgnutls28-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
@@ -41,7 +43,7 @@ let package = Package(
 
         .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
-        .target(name: "HTTP", dependencies: ["CMicroHTTPD"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt"], swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", swiftSettings: strict),
@@ -65,6 +67,7 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
         .testTarget(name: "RedisTests", dependencies: ["Redis"], swiftSettings: strict),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: strict),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",

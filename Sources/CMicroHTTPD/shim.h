@@ -4,6 +4,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,26 +17,68 @@ static inline size_t shim_keep_escapes(void *context, struct MHD_Connection *con
     return strlen(text);
 }
 
-// MHD_start_daemon, listening on a socket that the caller has bound.
+// Stands where libmicrohttpd wants a certificate: each session gets its own when it begins, before this is asked.
+static inline int shim_no_certificate(void) {
+    return -1;
+}
+
+// The callbacks of a server. All get the same context.
+struct shim_callbacks {
+    // A request's line has come.
+    void *(*request_line)(void *context, const char *line, struct MHD_Connection *connection);
+    // Its headers have come; it wants an answer.
+    MHD_AccessHandlerCallback request;
+    // Its answer has been sent, or never will be.
+    MHD_RequestCompletedCallback completed;
+    // A connection begins or ends.
+    MHD_NotifyConnectionCallback connection;
+    void *context;
+};
+
+// MHD_start_daemon without a thread: the caller runs it (MHD_run_wait), on a listening socket that he has bound.
 static inline struct MHD_Daemon *shim_start_daemon(
     int listen_socket,
+    bool with_tls,
     unsigned int connection_limit,
-    unsigned int connection_limit_per_address,
-    unsigned int idle_timeout_seconds,
     size_t connection_memory_bytes,
-    MHD_AccessHandlerCallback handler,
-    void *handler_context
+    struct shim_callbacks callbacks
 ) {
+    // No option is read behind the first MHD_OPTION_END.
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (with_tls ? MHD_USE_TLS : 0),
         0, NULL, NULL,
-        handler, handler_context,
+        callbacks.request, callbacks.context,
         MHD_OPTION_LISTEN_SOCKET, listen_socket,
         MHD_OPTION_CONNECTION_LIMIT, connection_limit,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, connection_limit_per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, idle_timeout_seconds,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, connection_memory_bytes,
         MHD_OPTION_UNESCAPE_CALLBACK, shim_keep_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, callbacks.request_line, callbacks.context,
+        MHD_OPTION_NOTIFY_COMPLETED, callbacks.completed, callbacks.context,
+        MHD_OPTION_NOTIFY_CONNECTION, callbacks.connection, callbacks.context,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        with_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, shim_no_certificate,
         MHD_OPTION_END
     );
+}
+
+// What the server keeps with a connection: a place for one pointer, filled when the connection begins.
+static inline void *shim_connection_context(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *information =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return information == NULL ? NULL : information->socket_context;
+}
+
+static inline int shim_connection_socket(struct MHD_Connection *connection) {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+}
+
+static inline const struct sockaddr *shim_client_address(struct MHD_Connection *connection) {
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+}
+
+// GnuTLS's session; NULL on a server without TLS.
+static inline void *shim_tls_session(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *information =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return information == NULL ? NULL : information->tls_session;
 }

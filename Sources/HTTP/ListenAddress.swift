@@ -34,7 +34,8 @@ package struct ListenAddress: Equatable, Sendable, CustomStringConvertible {
         var list: UnsafeMutablePointer<addrinfo>?
         let status = getaddrinfo(host.isEmpty ? nil : host, String(port), &hints, &list)
         guard status == 0, let first = list else {
-            throw HTTPServerError(address: self, cause: String(cString: gai_strerror(status)))
+            let cause = String(cString: gai_strerror(status))
+            throw HTTPServerError(name: description, cause: "\(cause); choose another --web.listen-address")
         }
         defer { freeaddrinfo(list) }
         do {
@@ -81,29 +82,18 @@ package struct ListenAddress: Equatable, Sendable, CustomStringConvertible {
     }
 
     private func failure() -> HTTPServerError {
-        HTTPServerError(address: self, cause: String(cString: strerror(errno)))
-    }
-
-    /// The port a bound socket has, which the kernel chose when `port` is 0.
-    static func port(of descriptor: CInt) -> UInt16 {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        return withUnsafeMutablePointer(to: &storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { _ = getsockname(descriptor, $0, &length) }
-            // sin_port and sin6_port lie at the same offset.
-            return pointer.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                UInt16(bigEndian: $0.pointee.sin_port)
-            }
-        }
+        HTTPServerError(
+            name: description,
+            cause: "\(String(cString: strerror(errno))); choose another --web.listen-address"
+        )
     }
 }
 
 /// Why the server could not be started.
 package struct HTTPServerError: Error, CustomStringConvertible {
-    package let address: ListenAddress
-    package let cause: String
+    /// What it should have listened on.
+    let name: String
+    let cause: String
 
-    package var description: String {
-        "listen on \(address): \(cause); choose another --web.listen-address"
-    }
+    package var description: String { "listen on \(name): \(cause)" }
 }

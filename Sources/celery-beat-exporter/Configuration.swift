@@ -14,13 +14,17 @@ struct Configuration: Sendable {
     var targets: [String: Target]
     var schedule: CollectionSchedule
     var listenAddresses: [ListenAddress]
+    /// Whether systemd passes sockets, which take the place of addresses.
+    var usesSystemdSockets: Bool
+    var webConfiguration: WebConfigurationFile?
     var telemetryPath: String
     var logLevel: Logger.Level
     var logFormat: LogFormat
 
     /// Whether another says the same of what only a restart changes.
     func servesLike(_ other: Configuration) -> Bool {
-        listenAddresses == other.listenAddresses && telemetryPath == other.telemetryPath
+        listenAddresses == other.listenAddresses && usesSystemdSockets == other.usesSystemdSockets
+            && webConfiguration?.path == other.webConfiguration?.path && telemetryPath == other.telemetryPath
             && logLevel == other.logLevel && logFormat == other.logFormat
     }
 }
@@ -36,6 +40,15 @@ extension Configuration {
             timeout: try settings.duration(flags.collectTimeout, "collect.timeout", in: 0.1...600) ?? .seconds(5)
         )
         listenAddresses = try Self.listenAddresses(settings.list(flags.webListenAddress, "web.listen-address"))
+        usesSystemdSockets =
+            try settings.choice(
+                flags.webSystemdSocket.map { $0 ? "yes" : "no" },
+                "web.systemd-socket",
+                ["yes": true, "no": false]
+            ) ?? false
+        webConfiguration = try settings.find(flags.webConfigFile, "web.config.file").map {
+            (setting) throws(ConfigurationError) in try WebConfigurationFile(path: setting.value)
+        }
         telemetryPath = try Self.telemetryPath(settings.find(flags.webTelemetryPath, "web.telemetry-path"))
         logLevel =
             try settings.choice(

@@ -237,6 +237,19 @@ struct Flags: ParsableCommand {
     )
     var webListenAddress: [String] = []
 
+    @Option(
+        name: .customLong("web.config.file"),
+        help: "A YAML file with TLS and passwords, as Prometheus's exporters take it. (default: none)"
+    )
+    var webConfigFile: String?
+
+    @Flag(
+        name: .customLong("web.systemd-socket"),
+        inversion: .prefixedNo,
+        help: "Listen on sockets that systemd passes, and on no address. (default: no)"
+    )
+    var webSystemdSocket: Bool?
+
     @Option(name: .customLong("web.telemetry-path"), help: "The path of the metrics. (default: /metrics)")
     var webTelemetryPath: String?
 

@@ -17,18 +17,7 @@ struct Service {
     /// Runs until SIGTERM or SIGINT. `blockSignals` must have been called.
     func run() throws(HTTPServerError) {
         let routes = Routes(exporter: exporter, telemetryPath: configuration.telemetryPath)
-        var servers: [HTTPServer] = []
-        for address in configuration.listenAddresses {
-            let server = try HTTPServer(listening: address) { routes.response(to: $0) }
-            servers.append(server)
-            logger.info(
-                "serving",
-                metadata: [
-                    "address": "\(address.host.isEmpty ? "*" : address.host):\(server.port)",
-                    "path": "\(configuration.telemetryPath)", "version": "\(Version.current)",
-                ]
-            )
-        }
+        let servers = try startServers(routes)
         exporter.start()
 
         let signal = waitForEnd()
@@ -36,6 +25,31 @@ struct Service {
         routes.beginShutdown()
         exporter.stop()
         for server in servers { server.stop() }
+    }
+
+    private func startServers(_ routes: Routes) throws(HTTPServerError) -> [HTTPServer] {
+        let sockets =
+            configuration.usesSystemdSockets
+            ? try ListeningSocket.fromSystemd()
+            : try configuration.listenAddresses.map { (address) throws(HTTPServerError) in
+                try ListeningSocket(bindingTo: address)
+            }
+        let security = configuration.webConfiguration.map { CurrentWebSecurity($0.security) }
+        if let security, let file = configuration.webConfiguration {
+            WebConfigurationWatch(path: file.path, security: security, logger: logger).start(from: file)
+        }
+        let limits = HTTPLimits().shared(amongst: sockets.count)
+        return try sockets.map { (socket) throws(HTTPServerError) in
+            let server = try HTTPServer(on: socket, limits: limits, security: security) { routes.response(to: $0) }
+            logger.info(
+                "serving",
+                metadata: [
+                    "address": "\(socket.name)", "path": "\(configuration.telemetryPath)",
+                    "tls": "\(configuration.webConfiguration?.security.tls != nil)", "version": "\(Version.current)",
+                ]
+            )
+            return server
+        }
     }
 
     /// Blocks the signals that the program obeys, so that threads started later inherit that and only `sigwait` gets them.

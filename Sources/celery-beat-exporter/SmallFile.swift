@@ -25,6 +25,24 @@ enum SmallFile {
         }
     }
 
+    /// What changes with each change of a file, also where another has taken its name.
+    struct Stamp: Equatable {
+        private let device: UInt
+        private let file: UInt
+        private let size: Int
+        private let times: [Int]
+
+        /// nil where there is no such file.
+        init?(of path: String) {
+            var status = stat()
+            guard stat(path, &status) == 0 else { return nil }
+            device = UInt(status.st_dev)
+            file = UInt(status.st_ino)
+            size = Int(status.st_size)
+            times = [status.st_mtim, status.st_ctim].flatMap { [Int($0.tv_sec), Int($0.tv_nsec)] }
+        }
+    }
+
     private static func failure(_ path: String, _ origin: String) -> ConfigurationError {
         ConfigurationError("\(origin): cannot read \(path): \(String(cString: strerror(errno)))")
     }

@@ -56,6 +56,7 @@ FLAGS = {
     "--no-queues.discover",
     "--no-redis.sentinel-tls",
     "--no-redis.tls-skip-verify",
+    "--no-web.systemd-socket",
     "--queues",
     "--queues.discover",
     "--queues.priority-steps",
@@ -83,7 +84,9 @@ FLAGS = {
     "--tasks.max-workers",
     "--tasks.windows",
     "--version",
+    "--web.config.file",
     "--web.listen-address",
+    "--web.systemd-socket",
     "--web.telemetry-path",
 }
 
