@@ -26,6 +26,7 @@ struct CollectionJournal {
                 tell(problem.description, "problem in the data", ["reason": "\(problem.reason.rawValue)"])
             }
             for advice in collected.advice { tell(advice, "advice") }
+            for note in collected.notes { tell(note, "note") }
         case .failure(let error):
             failures += 1
             // A failure that has changed its face is news.

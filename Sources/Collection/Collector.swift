@@ -13,8 +13,12 @@ package protocol Collector {
 package struct Collected: Equatable, Sendable {
     package var families: [MetricFamily]
     package var problems: [CollectionProblem]
-    /// What someone should know, but nothing went wrong: logged once.
+    /// What someone should mend, but nothing went wrong: logged once.
     package var advice: [String]
+    /// What is good to know, and nothing to mend: logged once.
+    package var notes: [String] = []
+    /// Whether another look may soon tell more, because one cannot tell all.
+    package var isPreliminary = false
     /// Series left out for their number.
     package var droppedSeries = 0
 

@@ -69,6 +69,7 @@ package struct BeatCollector: Collector {
             advice: advice().map { [$0] } ?? []
         )
         guard let state else { return collected }
+        collected.isPreliminary = state.isPreliminary
         scheduledQueues.set(state.schedule?.queues ?? [], of: scheduler)
         collected.families = BeatFamilies.families(
             of: state,

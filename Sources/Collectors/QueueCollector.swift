@@ -14,7 +14,9 @@ package struct QueueCollector: Collector {
     package func collect() throws(CollectionError) -> Collected {
         do {
             let (state, anomalies) = try reader.read()
-            return Collected(Self.families(of: state), problems: anomalies.map { CollectionProblem($0) })
+            var collected = Collected(Self.families(of: state), problems: anomalies.map { CollectionProblem($0) })
+            collected.isPreliminary = reader.isSearching
+            return collected
         } catch {
             throw CollectionError(error)
         }

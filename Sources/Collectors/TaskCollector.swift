@@ -16,11 +16,13 @@ package struct TaskCollector: Collector {
     package func collect() throws(CollectionError) -> Collected {
         do {
             let (state, anomalies) = try reader.read()
-            return Collected(
+            var collected = Collected(
                 state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
                 problems: anomalies.map { CollectionProblem($0) },
                 advice: reader.advice
             )
+            collected.notes = reader.notes
+            return collected
         } catch {
             let failure = CollectionError(error)
             // A large table without its index is read for too long: tell what would help.

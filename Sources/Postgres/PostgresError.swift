@@ -33,7 +33,7 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
         case .connectionLost(let address, let cause):
             "talk to \(address): \(cause); will connect again"
         case .server(let address, let state, let message):
-            "query \(address): \(message) (SQLSTATE \(state))"
+            "query \(address): SQLSTATE \(state): \(message)"
         }
     }
 }

@@ -148,7 +148,9 @@ import Testing
     @Test func neverSeenIsDeadAfterAWhile() {
         var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
         #expect(tracker.observe(reading(at: 0)).isUp == nil)
-        #expect(tracker.observe(reading(at: 7)).isUp == nil)
-        #expect(tracker.observe(reading(at: 7.1)).isUp == false)
+        let early = tracker.observe(reading(at: 7))
+        #expect(early.isUp == nil && early.isPreliminary)
+        let late = tracker.observe(reading(at: 7.1))
+        #expect(late.isUp == false && !late.isPreliminary)
     }
 }

@@ -71,6 +71,29 @@ import Testing
         #expect(timeout.observe(lock(nil, token: "b"), at: 1050) == 20)
     }
 
+    /// A time to live alone may be that of a lock whose beat is long dead.
+    @Test func aTimeToLiveAloneIsNotCertain() {
+        var timeout = LockTimeout(configured: nil)
+        _ = timeout.observe(lock(1200), at: 1000)
+        _ = timeout.observe(lock(1190), at: 1010)
+        #expect(!timeout.isCertain)
+        // It was extended.
+        _ = timeout.observe(lock(1500), at: 1020)
+        #expect(timeout.isCertain)
+        timeout.forget()
+        #expect(!timeout.isCertain)
+        // It was taken.
+        _ = timeout.observe(lock(1499), at: 1040)
+        #expect(timeout.isCertain)
+
+        timeout = LockTimeout(configured: nil)
+        _ = timeout.observe(lock(1200, idle: 300), at: 1000)
+        #expect(timeout.isCertain)
+        timeout = LockTimeout(configured: 1500)
+        _ = timeout.observe(lock(1200), at: 1000)
+        #expect(timeout.isCertain)
+    }
+
     @Test func theConfiguredTimeoutHoldsUnlessTheLockLivesLonger() {
         var timeout = LockTimeout(configured: 30)
         #expect(timeout.observe(lock(12), at: 1000) == 30)

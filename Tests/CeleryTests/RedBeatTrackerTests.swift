@@ -74,6 +74,19 @@ import Testing
         }
     }
 
+    /// Its lock may be what a beat left that died long ago.
+    @Test func aliveOnlyByATimeToLiveIsPreliminary() {
+        var configuration = configuration
+        configuration.lockTimeout = nil
+        var tracker = RedBeatTracker(configuration: configuration)
+        for (age, isUp, isPreliminary) in [(200.0, true, true), (400, true, true), (502.1, false, false)] {
+            let state = tracker.observe(reading(tick: 0, age: age))
+            #expect(state.isUp == isUp, "\(age)")
+            #expect(state.isPreliminary == isPreliminary, "\(age)")
+        }
+        #expect(tracker.observe(reading(tick: 600, age: 1)).isPreliminary == false)
+    }
+
     @Test func withNothingDueTheLoopIntervalIsTheDeadline() {
         var configuration = configuration
         var tracker = RedBeatTracker(configuration: configuration)
@@ -315,7 +328,8 @@ import Testing
         #expect(tracker.observe(reading(at: 12, idle: 12, entries)).isUp == true)
         #expect(tracker.observe(reading(at: 12.5, idle: 12, entries)).isUp == false)
         // A child process saves the data, so idle times cannot be believed.
-        #expect(tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries)).isUp == true)
+        let benefit = tracker.observe(reading(at: 13, idle: 13, isUnreliable: true, entries))
+        #expect(benefit.isUp == true && benefit.isPreliminary)
         // Once it is over, idle times reach back behind it.
         #expect(tracker.observe(reading(at: 14, idle: 14, entries)).isUp == true)
         // An eviction policy by frequency: runs are the only sign.
@@ -324,7 +338,7 @@ import Testing
         #expect(tracker.observe(reading(at: 12.1, idle: nil, entries)).isUp == false)
         tracker = RedBeatTracker(configuration: configuration)
         let never = tracker.observe(reading(at: 1, idle: nil, [entry("a", every: 10, lastRun: 0, runs: nil)]))
-        #expect(never.isUp == nil)
+        #expect(never.isUp == nil && never.isPreliminary)
     }
 
     @Test func tasksSentNeverGoDown() {

@@ -50,14 +50,14 @@ import Testing
         var selection = TaskTableSelection()
         selection.update([table("a", 1), table("b", 2)]) { _, _ in false }
         #expect(titles(selection) == [["a", "b"], [], []])
-        #expect(selection.advice.isEmpty)
+        #expect(selection.notes.isEmpty)
     }
 
     @Test func ofTablesWithTheSameTasksTheFirstIsRead() {
         var selection = TaskTableSelection()
         selection.update([table("a", 1), table("b", 2), table("c", 3)]) { table, _ in table.title == "b" }
         #expect(titles(selection) == [["a", "c"], [], ["b"]])
-        #expect(selection.advice == ["b records the same tasks as a, which is read; it is not"])
+        #expect(selection.notes == ["b records the same tasks as a, which is read; it is not"])
     }
 
     @Test func whatIsReadStaysSo() {

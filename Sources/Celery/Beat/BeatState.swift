@@ -5,6 +5,8 @@ package struct BeatState: Equatable, Sendable {
     /// Whether a beat demonstrably lives: not later than its deadline plus grace and, with a lock, holding it. Nil while it
     /// has not been watched for long enough to tell.
     package var isUp: Bool?
+    /// Whether another look may soon tell otherwise, because this one has not seen enough.
+    package var isPreliminary = false
     /// When beat last showed life; nil when never seen.
     package var heartbeat: Double?
     /// When a live beat must next show life; nil when never seen.

@@ -76,6 +76,7 @@ package final class DatabaseSchedulerReader {
         if row.boolean(4) == true {
             // Beat's sessions and scans are on the primary.
             (state.isUp, state.heartbeat, state.deadline, state.instances) = (nil, nil, nil, nil)
+            state.isPreliminary = false
             let problem = "the database is a standby, where beat cannot be seen; give --database.url of the primary"
             anomalies.append(Anomaly(.server, problem))
         }

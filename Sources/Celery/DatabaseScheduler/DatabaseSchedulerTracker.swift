@@ -116,6 +116,7 @@ struct DatabaseSchedulerTracker {
         return BeatState(
             time: reading.time,
             isUp: isUndecided ? nil : isUp,
+            isPreliminary: isUndecided,
             heartbeat: heartbeat,
             deadline: deadline,
             lock: nil,

@@ -109,8 +109,9 @@ package final class EvidenceReader {
             step *= 2
         }
         let start = searchedFrom ?? now
-        let state = tracker.observe(EvidenceReading(time: now, runs: runs, searchedFrom: start))
+        var state = tracker.observe(EvidenceReading(time: now, runs: runs, searchedFrom: start))
         isSettled = isSettled || tracker.isSettled(searchedFrom: start, at: now)
+        state.isPreliminary = !isSettled
         return (state, anomalies)
     }
 

@@ -23,6 +23,9 @@ package final class QueueReader {
     private var discovered = BindingScan()
     private var usingPriorities: Set<String> = []
 
+    /// Whether the search for bindings has not yet been through all keys.
+    package var isSearching: Bool { discovered.isUnderWay }
+
     /// - Parameter scheduledQueues: the queues that schedule entries name.
     package init(client: RedisClient, configuration: QueueConfiguration, scheduledQueues: SharedQueueNames) {
         self.client = client
@@ -163,6 +166,8 @@ private struct BindingScan {
     private static let keysPerCollection = 1000
     /// Rest between two walks that took more than one collection.
     private static let pause = Duration.seconds(60)
+
+    var isUnderWay: Bool { cursor != "0" }
 
     func isDue(at now: ContinuousClock.Instant) -> Bool {
         nextWalk.map { now >= $0 } ?? true

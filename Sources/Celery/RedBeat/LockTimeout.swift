@@ -14,9 +14,16 @@ struct LockTimeout {
     private var learnt: Double?
     /// When that was first learnt.
     private var learntSince = 0.0
+    /// Whether more than a time to live told the timeout: it was configured, or the lock was seen to be taken or extended,
+    /// or its idle time was known. Otherwise the last tick may be long past.
+    private(set) var isCertain = false
+    /// When the lock was last seen to end; minus infinity when there was none, nil before the first look.
+    private var end: Double?
 
     /// Redis caches the clock of idle times for up to a tenth of a second (`hz`).
     private static let clockGranularity = 1.1
+    /// Two looks at the end of one lock differ by less than this, in seconds.
+    private static let endTolerance = 0.05
 
     init(configured: Double?) {
         self.configured = configured
@@ -25,6 +32,8 @@ struct LockTimeout {
     /// There is no lock: the next may be another beat's.
     mutating func forget() {
         learnt = nil
+        isCertain = false
+        end = -.infinity
     }
 
     mutating func observe(_ lock: RedBeatReading.Lock, at time: Double) -> Double? {
@@ -35,6 +44,10 @@ struct LockTimeout {
             token = owner
         }
         guard let timeToLive = lock.timeToLive else { return configured ?? learnt }
+        let end = time + timeToLive
+        if let before = self.end, end > before + Self.endTolerance { isCertain = true }
+        if configured != nil || lock.idle != nil { isCertain = true }
+        self.end = end
         var bound = timeToLive
         if let idle = lock.idle {
             let touched = time.rounded(.down) - idle + Self.clockGranularity

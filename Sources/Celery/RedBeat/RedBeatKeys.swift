@@ -41,5 +41,8 @@ package struct RedBeatConfiguration: Equatable, Sendable {
     /// Entries beyond this number are counted, not read.
     package var maximumEntries = 20_000
 
+    /// The full name of the lock's key; nil where the lock is switched off.
+    package var lockKey: String? { RedBeatKeys(prefix: keyPrefix, lock: lock).lock }
+
     package init() {}
 }

@@ -62,7 +62,9 @@ package final class RedBeatReader {
         reading.duration = clockRead.duration(to: .now) / .seconds(1)
         reading.entries = members.compactMap { entries[$0.key] }
         if !reading.hasScores { reading.entryCount = reading.entries.count }
-        return (tracker.observe(reading), anomalies)
+        var state = tracker.observe(reading)
+        if !reading.hasScores, !scan.isComplete { state.isPreliminary = true }
+        return (state, anomalies)
     }
 
     // MARK: The schedule

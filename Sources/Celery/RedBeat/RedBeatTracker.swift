@@ -64,9 +64,11 @@ struct RedBeatTracker {
         // Neither lock nor idle times, and no run to go by.
         let isUnknown = !usesLock && reading.scheduleIdle == nil && reading.entryCount > 0 && tick == nil
         let isUp = isInTime && (!usesLock || reading.lock?.timeToLive != nil)
+        let isGuess = usesLock ? isUp && !lockTimeout.isCertain : reading.isIdleUnreliable
         return BeatState(
             time: reading.time,
             isUp: isUnknown ? nil : isUp,
+            isPreliminary: isUnknown || isGuess,
             heartbeat: tick?.time,
             deadline: tick?.wake,
             lock: usesLock

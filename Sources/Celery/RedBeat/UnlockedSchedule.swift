@@ -24,6 +24,9 @@ struct UnlockedSchedule {
         known.sorted { $0.lexicographicallyPrecedes($1) }
     }
 
+    /// Whether the last page ended a walk over all keys.
+    var isComplete: Bool { keyCursor == "0" && staticsCursor == "0" }
+
     /// What to ask for next; the replies go to `advance`.
     var commands: [RedisCommand] {
         [

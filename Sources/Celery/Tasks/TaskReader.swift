@@ -16,8 +16,10 @@ package final class TaskReader {
     /// When tables were last looked for, by PostgreSQL's clock, and which were there.
     private var lastLook: (time: Int64, tables: Set<String>)?
 
-    /// What should be known of the tables: which are left out and why, and the statements that make collections cheap.
+    /// Statements that would make collections cheap.
     package private(set) var advice: [String] = []
+    /// Which tables are left out, and why.
+    package var notes: [String] { selection.notes }
 
     package init(client: PostgresClient, configuration: TaskConfiguration) {
         self.client = client
@@ -79,7 +81,7 @@ package final class TaskReader {
                 "no task table (\(names)) in the search path; set up recorder/celery_signals.py, or grant SELECT"
             anomaliesOfLook.append(Anomaly(.malformed, problem))
         }
-        advice = selection.advice + (selection.chosen + selection.undecided).compactMap(\.advice)
+        advice = (selection.chosen + selection.undecided).compactMap(\.advice)
         if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
             throw .server(
                 address: client.address.redacted,

@@ -20,7 +20,8 @@ struct TaskTableSelection {
         undecided.removeAll { titles.contains($0.title) }
     }
 
-    var advice: [String] {
+    /// Which tables are left out, and why.
+    var notes: [String] {
         leftOut.map { "\($0.table.title) records the same tasks as \($0.for.title), which is read; it is not" }
     }
 

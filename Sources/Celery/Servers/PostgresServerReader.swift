@@ -1,0 +1,54 @@
+package import Postgres
+
+/// What a PostgreSQL tells of itself and of the role that asks.
+package struct PostgresServerState: Equatable, Sendable {
+    /// Such as `15.20`.
+    package var version: String
+    package var roundTrip: Duration
+    /// The role that asks, quoted as in SQL.
+    package var role: String
+    package var isStandby: Bool
+    /// Sessions of the database whose queries the role may not see. Beat's may be among them.
+    package var hiddenSessions: Int
+
+    package init(version: String, roundTrip: Duration, role: String, isStandby: Bool = false, hiddenSessions: Int = 0) {
+        self.version = version
+        self.roundTrip = roundTrip
+        self.role = role
+        self.isStandby = isStandby
+        self.hiddenSessions = hiddenSessions
+    }
+}
+
+/// Asks a PostgreSQL how it is.
+package struct PostgresServerReader {
+    private let client: PostgresClient
+
+    package init(client: PostgresClient) {
+        self.client = client
+    }
+
+    package func read() throws(PostgresError) -> PostgresServerState {
+        try client.readOnly { transaction throws(PostgresError) in
+            let row = try transaction.query(Self.query).first
+            let start = ContinuousClock.now
+            _ = try transaction.query("SELECT 1")
+            return PostgresServerState(
+                // Packagers add words of their own.
+                version: row?.text(0)?.split(separator: " ").first.map { String($0) } ?? "of no known version",
+                roundTrip: start.duration(to: .now),
+                role: row?.text(1) ?? "the role",
+                isStandby: row?.boolean(2) ?? false,
+                hiddenSessions: row?.integer(3).map { Int($0) } ?? 0
+            )
+        }
+    }
+
+    private static let query = """
+        SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
+            (
+                SELECT count(*) FROM pg_catalog.pg_stat_activity
+                WHERE datname = current_database() AND query = '<insufficient privilege>'
+            )
+        """
+}

@@ -1,0 +1,17 @@
+internal import Redis
+
+/// What replies of INFO say, in lines of `name:value`.
+struct ServerInformation {
+    private var values: [Substring: Substring] = [:]
+
+    init(_ replies: RedisValue...) {
+        for line in replies.flatMap({ ($0.text ?? "").split(whereSeparator: \.isNewline) }) {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            if parts.count == 2 { values[parts[0]] = parts[1] }
+        }
+    }
+
+    subscript(name: Substring) -> Int64? { values[name].flatMap { Int64($0) } }
+
+    func text(_ name: Substring) -> String? { values[name].map { String($0) } }
+}
