@@ -32,4 +32,5 @@ LABEL org.opencontainers.image.title="celery-beat-exporter" \
 
 USER 65534:65534
 EXPOSE 9808
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/local/bin/celery-beat-exporter", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/celery-beat-exporter"]

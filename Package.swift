@@ -87,7 +87,10 @@ let package = Package(
         ),
         .testTarget(
             name: "ExporterTests",
-            dependencies: ["celery-beat-exporter", "Celery", "Redis", "HTTP", "Exposition", argumentParser, logging],
+            dependencies: [
+                "celery-beat-exporter", "Collectors", "Collection", "Celery", "Redis", "HTTP", "Exposition",
+                argumentParser, logging,
+            ],
             swiftSettings: strict
         ),
     ]

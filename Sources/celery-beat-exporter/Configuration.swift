@@ -1,3 +1,4 @@
+internal import Glibc
 internal import HTTP
 internal import Logging
 
@@ -21,6 +22,14 @@ struct Configuration: Sendable {
     var logLevel: Logger.Level
     var logFormat: LogFormat
 
+    /// Tells this exporter from another that asks the same beats, and stays the same when it is started again.
+    var identity: String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return "\(host).\(listenAddresses.first?.port ?? 0)"
+    }
+
     /// Whether another says the same of what only a restart changes.
     func servesLike(_ other: Configuration) -> Bool {
         listenAddresses == other.listenAddresses && usesSystemdSockets == other.usesSystemdSockets
@@ -31,10 +40,7 @@ struct Configuration: Sendable {
 
 extension Configuration {
     init(_ flags: Flags, environment: [String: String]) throws(ConfigurationError) {
-        let path = Settings(environment: environment).find(flags.configFile, "config.file")
-        let file = try path.map { path throws(ConfigurationError) in try ConfigurationFile(path: path.value) }
-        let settings = Settings(environment: environment, file: file)
-
+        let settings = try Self.settings(flags, environment)
         schedule = CollectionSchedule(
             interval: try settings.duration(flags.collectInterval, "collect.interval", in: 0.1...3600) ?? .seconds(10),
             timeout: try settings.duration(flags.collectTimeout, "collect.timeout", in: 0.1...600) ?? .seconds(5)
@@ -60,7 +66,7 @@ extension Configuration {
 
         target = try Target(flags, settings, collectTimeout: schedule.timeout)
         try settings.refuseOtherKeys()
-        targets = try Self.targets(file, flags, settings, collectTimeout: schedule.timeout)
+        targets = try Self.targets(flags, settings, collectTimeout: schedule.timeout)
         guard target.hasSources || !targets.isEmpty else {
             throw ConfigurationError(
                 "nothing to watch: give --broker.url redis://host:6379/0 (or CELERY_BROKER_URL), "
@@ -69,13 +75,28 @@ extension Configuration {
         }
     }
 
+    /// Where the exporter listens, whatever else it was told: a health check in its container has the environment alone.
+    static func firstListenAddress(
+        _ flags: Flags,
+        environment: [String: String]
+    ) throws(ConfigurationError) -> ListenAddress {
+        let found = try settings(flags, environment).list(flags.webListenAddress, "web.listen-address")
+        return try listenAddresses(found)[0]
+    }
+
+    private static func settings(_ flags: Flags, _ environment: [String: String]) throws(ConfigurationError) -> Settings
+    {
+        let path = Settings(environment: environment).find(flags.configFile, "config.file")
+        let file = try path.map { path throws(ConfigurationError) in try ConfigurationFile(path: path.value) }
+        return Settings(environment: environment, file: file)
+    }
+
     private static func targets(
-        _ file: ConfigurationFile?,
         _ flags: Flags,
         _ settings: Settings,
         collectTimeout: Duration
     ) throws(ConfigurationError) -> [String: Target] {
-        guard let file, let sections = file.targets else { return [:] }
+        guard let file = settings.file, let sections = file.targets else { return [:] }
         var targets: [String: Target] = [:]
         for section in sections {
             let own = Settings(of: section.file, within: settings)

@@ -1,6 +1,5 @@
 internal import Collection
 internal import Collectors
-internal import Glibc
 internal import HTTP
 internal import Logging
 internal import Synchronization
@@ -120,7 +119,7 @@ final class Exporter: Sendable {
         return RunningTarget(
             configuration.target,
             configuration.schedule,
-            identity: identity(configuration),
+            identity: configuration.identity,
             others: [process],
             logger: logger
         )
@@ -137,16 +136,8 @@ final class Exporter: Sendable {
         return RunningTarget(
             target,
             configuration.schedule,
-            identity: "\(identity(configuration)).\(name)",
+            identity: "\(configuration.identity).\(name)",
             logger: logger
         )
-    }
-
-    /// Tells this exporter from another that asks the same beats, and stays the same when it is started again.
-    private static func identity(_ configuration: Configuration) -> String {
-        var name = [CChar](repeating: 0, count: 256)
-        gethostname(&name, name.count - 1)
-        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return "\(host).\(configuration.listenAddresses.first?.port ?? 0)"
     }
 }

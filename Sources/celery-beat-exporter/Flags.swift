@@ -1,19 +1,7 @@
 internal import ArgumentParser
 
-/// The command line. Every value is text or absent here; `Configuration` checks it, together with the environment.
-struct Flags: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "celery-beat-exporter",
-        abstract: "Tells Prometheus whether Celery beat lives, how long queues are and how tasks fare.",
-        discussion: """
-            Every flag has an environment variable: CELERY_BEAT_EXPORTER_ and the flag in capitals, with underscores for \
-            dots and dashes (CELERY_BEAT_EXPORTER_BROKER_URL), and a key in the configuration file. A flag wins over the \
-            environment, and that over the file.
-            Durations are written as Prometheus writes them: 500ms, 10s, 5m, 1h30m.
-            """,
-        version: Version.current
-    )
-
+/// The flags of every command. Each value is text or absent here; `Configuration` checks it, together with the environment.
+struct Flags: ParsableArguments {
     @Option(
         name: .customLong("broker.url"),
         help: """

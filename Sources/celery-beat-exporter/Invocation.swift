@@ -1,43 +1,57 @@
 internal import ArgumentParser
+internal import HTTP
 
 /// What the command line asks for.
 enum Invocation {
     /// `read` reads the configuration again.
-    case run(Configuration, read: @Sendable () throws(ConfigurationError) -> Configuration)
+    case export(Configuration, read: @Sendable () throws(ConfigurationError) -> Configuration)
+    case check(Configuration)
+    /// Of the exporter that listens there.
+    case healthcheck(ListenAddress)
     /// A text for standard output, and success: help or the version.
     case show(String)
     /// One line for standard error, and exit code 2.
     case refuse(String)
 
     init(arguments: [String], environment: [String: String]) {
-        let flags: Flags
         do {
-            flags = try Flags.parse(arguments)
-        } catch {
-            guard Flags.exitCode(for: error).isSuccess else {
-                self = .refuse(Self.message(for: error, without: arguments))
-                return
+            var parsed = try ExportCommand.parseAsRoot(arguments)
+            if let command = parsed as? any Command {
+                self = try Self.invocation(of: command, environment)
+            } else {
+                // The parser's own command, which throws the help it is asked for.
+                try parsed.run()
+                self = .show(ExportCommand.helpMessage())
             }
-            self = .show(Flags.fullMessage(for: error))
-            return
-        }
-        do {
-            let configuration = try Configuration(flags, environment: environment)
-            self =
-                flags.configCheck
-                ? .show("The configuration is valid.")
-                : .run(configuration) { () throws(ConfigurationError) in
-                    try Configuration(flags, environment: environment)
-                }
-        } catch {
+        } catch let error as ConfigurationError {
             self = .refuse(error.description)
+        } catch {
+            self =
+                ExportCommand.exitCode(for: error).isSuccess
+                ? .show(ExportCommand.fullMessage(for: error)) : .refuse(Self.message(for: error, without: arguments))
+        }
+    }
+
+    private static func invocation(
+        of command: any Command,
+        _ environment: [String: String]
+    ) throws(ConfigurationError) -> Invocation {
+        let flags = command.flags
+        if command is HealthcheckCommand, !flags.configCheck {
+            return .healthcheck(try Configuration.firstListenAddress(flags, environment: environment))
+        }
+        let configuration = try Configuration(flags, environment: environment)
+        if flags.configCheck { return .show("The configuration is valid.") }
+        if command is CheckCommand { return .check(configuration) }
+        return .export(configuration) { () throws(ConfigurationError) in
+            try Configuration(flags, environment: environment)
         }
     }
 
     /// What the parser says, in one line. It quotes what it does not understand, and that may hold a password: of the
     /// arguments only the names of flags are repeated.
     private static func message(for error: any Error, without arguments: [String]) -> String {
-        var message = Flags.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
+        var message = ExportCommand.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
         for argument in arguments {
             let value: Substring
             if argument.hasPrefix("--") {

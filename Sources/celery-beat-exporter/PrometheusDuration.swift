@@ -5,6 +5,19 @@ enum PrometheusDuration {
         ("ms", 1),
     ]
 
+    /// Seconds as people read them: at most two units, such as `24m58s`, without the rest.
+    static func text(seconds: Double) -> String {
+        guard !seconds.isNaN else { return "0s" }
+        var rest = Int64(min(seconds.magnitude.rounded(.down), 1e15)) * 1000
+        var parts: [String] = []
+        for unit in units.dropLast() where parts.count < 2 {
+            let count = rest / unit.milliseconds
+            rest %= unit.milliseconds
+            if count > 0 { parts.append("\(count)\(unit.name)") } else if !parts.isEmpty { break }
+        }
+        return parts.isEmpty ? "0s" : parts.joined()
+    }
+
     static func parse(_ text: String) -> Duration? {
         if text == "0" { return .zero }
         var rest = text[...]

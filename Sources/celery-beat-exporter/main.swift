@@ -1,4 +1,5 @@
 internal import Glibc
+internal import HTTP
 internal import Logging
 
 /// The environment of the process.
@@ -13,14 +14,29 @@ func processEnvironment() -> [String: String] {
     return variables
 }
 
+/// Says in one line why the program ends.
+func complain(_ line: String) {
+    let bytes = Array("celery-beat-exporter: \(line)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+}
+
 switch Invocation(arguments: Array(CommandLine.arguments.dropFirst()), environment: processEnvironment()) {
 case .show(let text):
     print(text)
 case .refuse(let line):
-    let bytes = Array("celery-beat-exporter: \(line)\n".utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    complain(line)
     exit(2)
-case .run(let configuration, let read):
+case .check(let configuration):
+    // Not `exit`: it would clean up libraries that a look without end still uses.
+    _exit(Check(configuration).run())
+case .healthcheck(let address):
+    do {
+        try HealthProbe(address, timeout: .seconds(3)).run()
+    } catch {
+        complain(error.description)
+        exit(1)
+    }
+case .export(let configuration, let read):
     let logger = Logger(label: "celery-beat-exporter") { _ in
         LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
     }

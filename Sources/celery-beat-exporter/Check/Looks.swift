@@ -1,0 +1,144 @@
+internal import Collection
+internal import Synchronization
+
+/// How long looks go on.
+struct LookTimes {
+    /// Until then looks that cannot tell all are repeated.
+    let repeatsUntil: ContinuousClock.Instant
+    /// Then nothing is waited for any longer: something hangs that no deadline reaches, such as a name server.
+    let endsAt: ContinuousClock.Instant
+
+    /// - Parameters:
+    ///   - patience: for how long looks are repeated.
+    ///   - timeout: of each question to a server; a look asks several.
+    init(patience: Duration, timeout: Duration) {
+        repeatsUntil = .now + patience
+        endsAt = repeatsUntil + timeout * 4
+    }
+}
+
+/// A look at one server, and at what its collectors bring once it answers.
+final class ServerLook: Sendable {
+    let name: String
+    /// Without user and password.
+    let address: String
+    let collectors: [CollectorLook]
+    private let probe: @Sendable () throws(CollectionError) -> ServerState
+    private let outcome: Outcome<ServerState>
+
+    init(
+        _ name: String,
+        address: String,
+        collectors: [CollectorLook],
+        _ times: LookTimes,
+        _ probe: @escaping @Sendable () throws(CollectionError) -> ServerState
+    ) {
+        self.name = name
+        self.address = address
+        self.collectors = collectors
+        self.probe = probe
+        outcome = Outcome(until: times.endsAt)
+    }
+
+    /// - Parameter firstLooks: of the application's collectors.
+    func start(_ firstLooks: FirstLooks) {
+        DetachedThread.start { [self] in
+            let result = Result { () throws(CollectionError) in try probe() }
+            outcome.set(result)
+            switch result {
+            case .success: for collector in collectors { collector.start(firstLooks) }
+            // They would only say the same.
+            case .failure: for _ in collectors { firstLooks.note() }
+            }
+        }
+    }
+
+    /// Waits for the server.
+    var result: Result<ServerState, CollectionError> { outcome.value }
+}
+
+/// The looks of one collector.
+final class CollectorLook: Sendable {
+    private let definition: CollectorDefinition
+    private let repeatsUntil: ContinuousClock.Instant
+    private let outcome: Outcome<Collected>
+
+    /// Between two looks.
+    private static let pause = Duration.milliseconds(100)
+
+    init(_ definition: CollectorDefinition, _ times: LookTimes) {
+        self.definition = definition
+        repeatsUntil = times.repeatsUntil
+        outcome = Outcome(until: times.endsAt)
+    }
+
+    var name: String { definition.name }
+
+    func start(_ firstLooks: FirstLooks) {
+        DetachedThread.start { [self] in
+            outcome.set(Result { () throws(CollectionError) in try look(firstLooks) })
+        }
+    }
+
+    /// Waits for the collector.
+    var result: Result<Collected, CollectionError> { outcome.value }
+
+    /// Looks until all is told, and once more if another collector was slower: it may have found what this one asks for.
+    private func look(_ firstLooks: FirstLooks) throws(CollectionError) -> Collected {
+        var collector = definition.make()
+        var problems: [CollectionProblem] = []
+        var isFirst = true
+        let never = Event()
+        while true {
+            let wasLast = firstLooks.areDone
+            let result = Result { () throws(CollectionError) in try collector.collect() }
+            if isFirst { firstLooks.note() }
+            isFirst = false
+            var collected = try result.get()
+            // Some are told at the first look alone.
+            problems += collected.problems.filter { !problems.contains($0) }
+            collected.problems = problems
+            let next = ContinuousClock.now + Self.pause
+            guard collected.isPreliminary || !wasLast, next < repeatsUntil else { return collected }
+            _ = never.wait(until: next)
+        }
+    }
+}
+
+/// Counts the collectors of an application that have not looked yet.
+final class FirstLooks: Sendable {
+    private let missing: Mutex<Int>
+
+    init(_ count: Int) {
+        missing = Mutex(count)
+    }
+
+    var areDone: Bool { missing.withLock { $0 <= 0 } }
+
+    func note() {
+        missing.withLock { $0 -= 1 }
+    }
+}
+
+/// What a thread brings, for another that waits for it.
+private final class Outcome<Value: Sendable>: Sendable {
+    private let result = Mutex<Result<Value, CollectionError>?>(nil)
+    private let isSet = Event()
+    private let end: ContinuousClock.Instant
+
+    /// - Parameter end: until when it is waited for.
+    init(until end: ContinuousClock.Instant) {
+        self.end = end
+    }
+
+    func set(_ result: Result<Value, CollectionError>) {
+        self.result.withLock { $0 = result }
+        isSet.raise()
+    }
+
+    var value: Result<Value, CollectionError> {
+        _ = isSet.wait(until: end)
+        return result.withLock { $0 }
+            ?? .failure(CollectionError(.timeout, "no answer at all; does its host name resolve?"))
+    }
+}

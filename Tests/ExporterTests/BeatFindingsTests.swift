@@ -1,0 +1,232 @@
+import Collection
+import Collectors
+import Testing
+
+@testable import Celery
+@testable import celery_beat_exporter
+
+/// What is said of beats, in a state of which everything is well but what a test changes.
+@Suite struct BeatFindingsTests {
+    /// 2026-11-21 10:00:00 UTC.
+    private static let now = 1_795_255_200.0
+
+    private var redBeat: BeatState {
+        BeatState(
+            time: Self.now,
+            isUp: true,
+            heartbeat: Self.now - 2,
+            deadline: Self.now + 8,
+            lock: LockState(isHeld: true, timeToLive: 1498, timeout: 1500, acquisitions: 0),
+            startTime: Self.now - 86_400,
+            instances: 1,
+            maxLoopInterval: 300,
+            grace: 2,
+            clockSkew: 0,
+            schedule: ScheduleState(
+                entries: [entry("a", overdue: 0)],
+                entryCount: 12,
+                disabledCount: 1,
+                invalidCount: 0,
+                nextDue: Self.now + 8,
+                lastTaskTime: Self.now - 60
+            )
+        )
+    }
+
+    private func entry(_ name: String, overdue: Double) -> BeatEntryState {
+        BeatEntryState(name: name, task: "t", isEnabled: true, lastRun: nil, nextDue: nil, overdue: overdue, runs: 0)
+    }
+
+    private func findings(
+        _ scheduler: Scheduler,
+        _ state: BeatState,
+        target: Target = Target(),
+        server: ServerState = .redis(RedisServerState(version: "Redis 7.0.15", roundTrip: .zero))
+    ) -> [String] {
+        var collected = Collected(
+            BeatFamilies.families(of: state, scheduler: scheduler.rawValue, maximumEntrySeries: 10)
+        )
+        collected.isPreliminary = state.isPreliminary
+        let found = CollectorFindings(scheduler.rawValue, .success(collected), target: target, server: server)
+        #expect(found.isOfBeat)
+        #expect(found.findings.allSatisfy { $0.subject == scheduler.rawValue })
+        return found.findings.map { "\($0.level.rawValue) \($0.text)" }
+    }
+
+    private static let schedule = "ok 12 entries, 1 disabled; next due in 8s; last task sent 1m ago"
+
+    @Test func allIsWell() {
+        let life =
+            "ok alive: last sign of life 2s ago; the next is due by 2026-11-21 10:00:08 UTC; lock held, 24m58s left of 25m "
+            + "(learnt); started 2026-11-20 10:00:00 UTC"
+        #expect(findings(.redbeat, redBeat) == [life, Self.schedule])
+    }
+
+    @Test func aDeadBeatWithItsLock() {
+        var state = redBeat
+        state.isUp = false
+        state.heartbeat = Self.now - 310
+        state.deadline = Self.now - 300
+        state.lock?.timeToLive = 1190
+        let life =
+            "FAIL dead, hung or cut off: last sign of life 2026-11-21 09:54:50 UTC (5m10s ago) at the latest, the next was due by 2026-11-21 "
+            + "09:55:00 UTC (5m ago), grace 2s; last task sent 2026-11-21 09:59:00 UTC (1m ago); it left its lock, which ends "
+            + "in 19m50s, and the next beat waits for that; end what is left of beat, run: redis-cli -u REDBEAT_URL DEL "
+            + "shop:lock, and start it"
+        var target = Target()
+        target.redBeat.keyPrefix = "shop"
+        #expect(findings(.redbeat, state, target: target) == [life, Self.schedule])
+        state.lock?.timeToLive = nil
+        #expect(findings(.redbeat, state)[0].contains("it left its lock, which never ends, and"))
+    }
+
+    @Test func noLockAndNoEntries() {
+        var state = redBeat
+        state.isUp = false
+        state.lock = LockState(isHeld: false, timeToLive: nil, timeout: nil, acquisitions: 0)
+        state.schedule?.entryCount = 0
+        state.schedule?.lastTaskTime = nil
+        #expect(
+            findings(.redbeat, state) == [
+                "FAIL no lock redbeat::lock, so no beat works; start beat, or where it lives and redbeat_lock_key is None set "
+                    + "--redbeat.lock-key none",
+                "FAIL the schedule is empty, so nothing is sent; restart beat, which stores its own entries again, and store "
+                    + "the rest",
+            ]
+        )
+    }
+
+    @Test func aLockOfWhichNothingTellsWhenItWasExtended() {
+        var state = redBeat
+        state.isPreliminary = true
+        let life =
+            "warn lock held, 24m58s left of 25m (learnt), but whether beat lives is not certain: nothing tells when it last "
+            + "ticked, as Redis has saved its data since or keeps no idle times; set --redbeat.lock-timeout, or look again "
+            + "after 2026-11-21 10:00:08 UTC"
+        #expect(findings(.redbeat, state) == [life, Self.schedule])
+    }
+
+    @Test func lateEntriesAndClocksThatDiffer() {
+        var state = redBeat
+        state.schedule?.entries = [
+            entry("in time", overdue: 302), entry("a", overdue: 400), entry("b", overdue: 90_000),
+        ]
+        state.clockSkew = -3.5
+        #expect(
+            findings(.redbeat, state)[2...] == [
+                "warn 2 entries are late, b by 1d1h; see beat's log for why it is not sent",
+                "warn beat's clock is 3s or more behind Redis's; mend the time of their machines",
+            ]
+        )
+        // A dead beat is what is wrong with them.
+        state.isUp = false
+        #expect(!findings(.redbeat, state).contains { $0.contains("are late") })
+    }
+
+    @Test func aRedisThatEvictsOrKeepsNoIdleTimes() {
+        var redis = RedisServerState(version: nil, roundTrip: .zero)
+        redis.evictionPolicy = "volatile-lfu"
+        let idle =
+            "warn under volatile-lfu Redis keeps no idle times, so a beat that died before the exporter started is known late; "
+            + "set --redbeat.lock-timeout"
+        #expect(findings(.redbeat, redBeat, server: .redis(redis))[2...] == [idle])
+        redis.maximumMemory = 1
+        let eviction =
+            "warn Redis may evict redbeat::lock when its memory is full (volatile-lfu), and beat ends when it loses it; run: "
+            + "redis-cli -u REDBEAT_URL CONFIG SET maxmemory-policy noeviction"
+        #expect(findings(.redbeat, redBeat, server: .redis(redis))[2...] == [eviction, idle])
+        var target = Target()
+        target.redBeat.lockTimeout = 1500
+        #expect(findings(.redbeat, redBeat, target: target, server: .redis(redis))[2...] == [eviction])
+        // Without a lock there is none to lose.
+        target.redBeat.lock = .off
+        #expect(findings(.redbeat, redBeat, target: target, server: .redis(redis)).count == 2)
+        #expect(!redis.evictsQueues)
+        redis.evictionPolicy = "allkeys-random"
+        #expect(redis.evictsQueues && redis.evictsLocks && !redis.lacksIdleTimes)
+        redis.evictionPolicy = "noeviction"
+        #expect(!redis.evictsQueues && !redis.evictsLocks)
+    }
+
+    @Test func aDatabaseScheduler() {
+        let server = PostgresServerState(version: "15", roundTrip: .zero, role: #""the role""#, hiddenSessions: 3)
+        var state = redBeat
+        state.lock = nil
+        state.startTime = nil
+        state.clockSkew = nil
+        state.instances = 2
+        state.maxLoopInterval = 5
+        #expect(
+            findings(.django, state, server: .postgres(server)) == [
+                "ok alive: last sign of life 2s ago; the next is due by 2026-11-21 10:00:08 UTC",
+                "FAIL 2 beats at once, and each sends every task; end all but one", Self.schedule,
+                #"warn "the role" may not see what sessions of other roles do, so beats are not counted and a dead one is "#
+                    + #"known 10s later; run: GRANT pg_read_all_stats TO "the role""#,
+            ]
+        )
+        let seeing = ServerState.postgres(PostgresServerState(version: "15", roundTrip: .zero, role: "r"))
+        state.instances = 0
+        state.isUp = nil
+        state.heartbeat = nil
+        #expect(
+            findings(.django, state, server: seeing)[0]
+                == "warn whether beat lives cannot be told yet: it may sleep for 5s; look again later"
+        )
+        let standby = ServerState.postgres(
+            PostgresServerState(version: "15", roundTrip: .zero, role: "r", isStandby: true)
+        )
+        #expect(
+            findings(.django, state, server: standby)[0]
+                == "warn beat cannot be seen on a standby; give --database.url of the primary"
+        )
+        state.isUp = false
+        #expect(
+            findings(.django, state, server: seeing)[0]
+                == "FAIL dead, hung or cut off: no sign of life since the check began; last task sent 2026-11-21 09:59:00 UTC "
+                + "(1m ago); end what is left of beat and start it"
+        )
+    }
+
+    @Test func beatsWithoutATrace() {
+        var target = Target()
+        target.pingPattern = "celerybeat@*"
+        var ping = BeatState(time: Self.now, isUp: true, heartbeat: Self.now, deadline: Self.now + 12, grace: 2)
+        #expect(
+            findings(.ping, ping, target: target) == [
+                "ok answers to celerybeat@*; the next is due by 2026-11-21 10:00:12 UTC"
+            ]
+        )
+        ping.isUp = false
+        #expect(
+            findings(.ping, ping, target: target) == [
+                "FAIL no beat answers to celerybeat@*: it is dead or hangs, lacks beat_enable_remote_control, or its node has "
+                    + "another name; see beat's log and --beat.ping"
+            ]
+        )
+        var evidence = BeatState(time: Self.now, isUp: true, heartbeat: Self.now - 60, deadline: Self.now + 8, grace: 2)
+        #expect(
+            findings(.evidence, evidence) == [
+                "ok its tasks run: the last 1m ago; the next is due by 2026-11-21 10:00:08 UTC"
+            ]
+        )
+        evidence.isUp = false
+        evidence.deadline = Self.now - 10
+        #expect(
+            findings(.evidence, evidence) == [
+                "FAIL none of the expected tasks ran in time: last sign of life 2026-11-21 09:59:00 UTC (1m ago), the next was "
+                    + "due by 2026-11-21 09:59:50 UTC (10s ago), grace 2s; start beat, or the workers if tasks wait in queues"
+            ]
+        )
+    }
+
+    @Test func timesBeyondEveryCalendar() {
+        var state = redBeat
+        state.deadline = 1e300
+        state.schedule?.nextDue = -1e300
+        state.schedule?.lastTaskTime = .infinity
+        #expect(
+            findings(.redbeat, state)[1]
+                == "ok 12 entries, 1 disabled; next due since never; last task sent 0s ago"
+        )
+    }
+}
