@@ -8,15 +8,17 @@ internal import Synchronization
 /// call that no deadline reaches, is dropped and shown as failed.
 package final class Snapshot: Sendable {
     private struct Entry {
-        let name: String
-        let source: String?
+        var health: CollectorHealth
         var families: [MetricFamily] = []
-        var hasEnded = false
-        var isSuccess = false
         var duration = 0.0
-        var lastSuccess: Double?
         var errors: [ErrorReason: Int] = [:]
         var validUntil: ContinuousClock.Instant
+
+        var name: String { health.name }
+        var source: String? { health.source }
+        var hasEnded: Bool { health.hasEnded }
+        var isSuccess: Bool { health.isSuccess }
+        var lastSuccess: Double? { health.lastSuccess }
     }
 
     private struct State {
@@ -33,7 +35,11 @@ package final class Snapshot: Sendable {
         self.validity = validity
         let until = ContinuousClock.now + validity
         state = Mutex(
-            State(entries: collectors.map { Entry(name: $0.name, source: $0.source, validUntil: until) })
+            State(
+                entries: collectors.map {
+                    Entry(health: CollectorHealth(name: $0.name, source: $0.source), validUntil: until)
+                }
+            )
         )
     }
 
@@ -50,13 +56,13 @@ package final class Snapshot: Sendable {
         state.withLock { $0.entries.allSatisfy(\.hasEnded) }
     }
 
-    /// All families, sorted by name, with those about the collectors.
-    package func gather() -> (families: [MetricFamily], generation: Int) {
+    /// All families, sorted by name, with those about the collectors; and the collectors themselves, as they were listed.
+    package func gather() -> (families: [MetricFamily], collectors: [CollectorHealth], generation: Int) {
         state.withLock { state in
             expire(&state)
             let own = Self.ownFamilies(state)
             let all = state.entries.flatMap(\.families) + own
-            return (all.sorted { $0.name < $1.name }, state.generation)
+            return (all.sorted { $0.name < $1.name }, state.entries.map(\.health), state.generation)
         }
     }
 
@@ -71,16 +77,13 @@ package final class Snapshot: Sendable {
             state.generation += 1
             state.dropped += duplicates + (collected?.droppedSeries ?? 0)
             state.entries[index].families = families
-            state.entries[index].hasEnded = true
+            state.entries[index].health.note(result, at: now)
             state.entries[index].duration = duration
             state.entries[index].validUntil = ContinuousClock.now + validity
             switch result {
             case .success(let collected):
-                state.entries[index].isSuccess = true
-                state.entries[index].lastSuccess = now
                 for problem in collected.problems { state.entries[index].errors[problem.reason, default: 0] += 1 }
             case .failure(let error):
-                state.entries[index].isSuccess = false
                 state.entries[index].errors[error.reason, default: 0] += 1
             }
         }
@@ -90,9 +93,9 @@ package final class Snapshot: Sendable {
         let now = ContinuousClock.now
         for index in state.entries.indices where state.entries[index].validUntil < now {
             state.generation += 1
+            let hangs = CollectionError(.timeout, "the collection has not ended for \(validity); its source hangs")
             state.entries[index].families = []
-            state.entries[index].hasEnded = true
-            state.entries[index].isSuccess = false
+            state.entries[index].health.note(.failure(hangs), at: Self.unixTime)
             state.entries[index].errors[.timeout, default: 0] += 1
             // Counted once for each further span without an answer.
             state.entries[index].validUntil = now + validity

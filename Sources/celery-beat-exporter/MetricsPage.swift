@@ -23,7 +23,7 @@ final class MetricsPage: Sendable {
             if encoded.generation == snapshot.generation, let response = encoded.responses[representation] {
                 return response
             }
-            let (families, generation) = snapshot.gather()
+            let (families, _, generation) = snapshot.gather()
             if encoded.generation != generation { encoded = Encoded(generation: generation) }
             let response = Self.response(families, in: representation)
             encoded.responses[representation] = response

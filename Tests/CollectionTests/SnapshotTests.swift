@@ -28,8 +28,11 @@ import Testing
         #expect(names == names.sorted() && names.contains("ant") && names.contains("zebra"))
 
         let before = snapshot.generation
+        #expect(snapshot.gather().collectors.map(\.isSuccess) == [true, true])
         snapshot.publish("beat", .failure(CollectionError(.timeout, "no answer")), took: 5)
         #expect(snapshot.generation > before)
+        #expect(snapshot.gather().collectors.map(\.name) == ["beat", "queues"])
+        #expect(snapshot.gather().collectors.map { $0.error?.description } == ["no answer", nil])
         #expect(value(snapshot, "zebra") == nil)
         #expect(value(snapshot, "ant") == 2)
         #expect(value(snapshot, "celery_beat_exporter_source_up", [Label("source", "redis")]) == 0)
@@ -51,6 +54,8 @@ import Testing
         snapshot.publish("beat", .success(Collected([MetricFamily("old", help: "", type: .gauge, value: 1)])), took: 0)
         #expect(value(snapshot, "old") == nil)
         #expect(value(snapshot, "celery_beat_exporter_source_up", [Label("source", "redis")]) == 0)
+        let errors = snapshot.gather().collectors.map { $0.error?.description }
+        #expect(errors == Array(repeating: "the collection has not ended for 0.0 seconds; its source hangs", count: 2))
         // It does not keep the program from being ready.
         #expect(snapshot.isComplete)
     }
