@@ -6,6 +6,7 @@ import PackageDescription
 //   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis, COpenSSL
 //           |                   |           `----> Postgres -> CLibPQ
 //           |                   `-> Collection -> Exposition
+//           |-> Status -> Collection
 //           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
 //           `-> YAML -> CYAML
@@ -50,6 +51,12 @@ let package = Package(
         .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
         .target(name: "Collection", dependencies: ["Exposition", logging], swiftSettings: strict),
         .target(
+            name: "Status",
+            dependencies: ["Collection", "Exposition"],
+            resources: [.embedInCode("Page/page.css"), .embedInCode("Page/page.js")],
+            swiftSettings: strict
+        ),
+        .target(
             name: "Collectors",
             dependencies: ["Celery", "Collection", "Exposition", "Redis", "Postgres"],
             swiftSettings: strict
@@ -58,7 +65,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition",
+                "Exposition", "Status",
                 argumentParser, logging,
             ],
             swiftSettings: strict
@@ -78,6 +85,12 @@ let package = Package(
         .testTarget(
             name: "CollectionTests",
             dependencies: ["Collection", "Exposition", logging],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "StatusTests",
+            dependencies: ["Status", "Collection", "Exposition"],
+            exclude: ["expected"],
             swiftSettings: strict
         ),
         .testTarget(

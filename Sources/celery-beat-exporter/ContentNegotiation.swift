@@ -1,3 +1,4 @@
+internal import Compression
 internal import Exposition
 internal import HTTP
 
@@ -9,7 +10,14 @@ struct Representation: Hashable {
     /// - Parameters: the headers Accept and Accept-Encoding; nil where they are missing.
     init(accept: String?, acceptEncoding: String?) {
         format = ExpositionFormat(accept: accept)
-        isCompressed = HeaderElement.elements(of: acceptEncoding).contains { $0.value == "gzip" && $0.quality > 0 }
+        isCompressed = Gzip.isAccepted(by: acceptEncoding)
+    }
+}
+
+extension Gzip {
+    /// Whether a header Accept-Encoding takes it.
+    static func isAccepted(by header: String?) -> Bool {
+        HeaderElement.elements(of: header).contains { $0.value == "gzip" && $0.quality > 0 }
     }
 }
 

@@ -41,6 +41,9 @@ final class Exporter: Sendable {
     /// What flags and environment tell of, together with the exporter itself.
     var target: RunningTarget { state.withLock { $0.target } }
 
+    /// Those of the configuration file, by name.
+    var targets: [String: RunningTarget] { state.withLock { $0.targets } }
+
     func target(named name: String) -> RunningTarget? { state.withLock { $0.targets[name] } }
 
     /// Whether the first collection of every source has ended, in success or failure.

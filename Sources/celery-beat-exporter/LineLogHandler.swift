@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Logging
+internal import Status
 
 /// Writes one line an event to standard error, in logfmt or JSON.
 struct LineLogHandler: LogHandler {
@@ -38,34 +39,20 @@ struct LineLogHandler: LogHandler {
             + metadata.sorted { $0.key < $1.key }.map { ($0.key, $0.value.description) }
         switch format {
         case .logfmt:
-            return pairs.map { key, value in "\(key)=\(isBare(value) ? value : quoted(value))" }.joined(separator: " ")
+            return pairs.map { key, value in "\(key)=\(isBare(value) ? value : JSONText.quoted(value))" }.joined(
+                separator: " "
+            )
                 + "\n"
         case .json:
-            return "{" + pairs.map { key, value in "\(quoted(key)):\(quoted(value))" }.joined(separator: ",") + "}\n"
+            return "{"
+                + pairs.map { key, value in "\(JSONText.quoted(key)):\(JSONText.quoted(value))" }.joined(separator: ",")
+                + "}\n"
         }
     }
 
-    /// Whether logfmt needs no quotes.
+    /// Whether logfmt needs no quotes. Where it does, it reads a JSON string as well.
     private static func isBare(_ value: String) -> Bool {
         !value.isEmpty && value.utf8.allSatisfy { (0x21...0x7e).contains($0) && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }
-    }
-
-    /// A JSON string, which logfmt's quotes are read as too. Values may hold foreign data.
-    private static func quoted(_ value: String) -> String {
-        var result = "\""
-        for scalar in value.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            default:
-                if let escaped = EscapedText.escape(scalar) {
-                    result += escaped
-                } else {
-                    result.unicodeScalars.append(scalar)
-                }
-            }
-        }
-        return result + "\""
     }
 
     /// Now, in UTC with milliseconds, as RFC 3339 has it.

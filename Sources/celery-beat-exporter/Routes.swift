@@ -3,11 +3,11 @@ internal import Synchronization
 
 /// What is served under which path.
 final class Routes: Sendable {
-    static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/probe"]
+    static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status", "/probe"]
 
     private let exporter: Exporter
     private let telemetryPath: String
-    private let landingPage: HTTPResponse
+    private let status: StatusRoutes
     private let healthy = HTTPResponse(status: 200, text: "Healthy.")
     private let ready = HTTPResponse(status: 200, text: "Ready.")
     private let collecting = HTTPResponse(status: 503, text: "Not ready: the first collections have not ended.")
@@ -25,10 +25,7 @@ final class Routes: Sendable {
     init(exporter: Exporter, telemetryPath: String) {
         self.exporter = exporter
         self.telemetryPath = telemetryPath
-        landingPage = HTTPResponse(
-            contentType: "text/html; charset=utf-8",
-            body: Array(LandingPage.html(telemetryPath: telemetryPath).utf8)
-        )
+        status = StatusRoutes(exporter: exporter, telemetryPath: telemetryPath)
         notFound = HTTPResponse(status: 404, text: "Not found. The metrics are at \(telemetryPath).")
     }
 
@@ -40,7 +37,8 @@ final class Routes: Sendable {
         case "/probe": probe(request)
         case "/-/healthy": healthy
         case "/-/ready": isStopping.withLock { $0 } ? stopping : exporter.isComplete ? ready : collecting
-        case "/": landingPage
+        case "/": status.page(for: request)
+        case "/api/v1/status": status.json(for: request)
         default: notFound
         }
     }

@@ -1,6 +1,7 @@
 internal import Collection
 internal import HTTP
 internal import Logging
+internal import Status
 
 /// How often collections run, and how long sources may take.
 struct CollectionSchedule: Equatable, Sendable {
@@ -40,6 +41,18 @@ final class RunningTarget: Sendable {
     /// Lets the running collections end, and starts no others.
     func stop() {
         for loop in loops { loop.stop() }
+    }
+
+    /// What is known of the application now, by the exporter's clock.
+    func status(named name: String?, at time: Double) -> ApplicationStatus {
+        let (families, collectors, _) = snapshot.gather()
+        return ApplicationStatus(
+            target: name,
+            families: families,
+            collectors: collectors,
+            expectedSchedulers: target.expectedSchedulers,
+            time: time
+        )
     }
 
     /// The metrics as they are now.

@@ -25,6 +25,16 @@ struct Target: Equatable, Sendable {
     /// Whether there is anything to read.
     var hasSources: Bool { redBeatAddress != nil || database != nil }
 
+    /// The schedulers that must be there, also while there is no sign of them.
+    var expectedSchedulers: Set<String> {
+        if let schedulers { return Set(schedulers.map(\.rawValue)) }
+        var expected: Set<Scheduler> = []
+        if redBeat.isExpected { expected.insert(.redbeat) }
+        if !expectedEntries.isEmpty { expected.insert(.evidence) }
+        if pingPattern != nil { expected.insert(.ping) }
+        return Set(expected.map(\.rawValue))
+    }
+
     /// Whether to look for a scheduler.
     func looksFor(_ scheduler: Scheduler) -> Bool {
         schedulers?.contains(scheduler) ?? true

@@ -1,3 +1,4 @@
+internal import Status
 /// One thing that `check` found.
 struct Finding: Equatable, Sendable {
     enum Level: String, Sendable {
@@ -27,7 +28,7 @@ struct Finding: Equatable, Sendable {
     func line(width: Int) -> String {
         let level = Self.padded(level.rawValue, to: 4)
         let text = text.count > Self.maximumText ? text.prefix(Self.maximumText) + "…" : text
-        return EscapedText.line("\(level)  \(Self.padded(subject, to: width))  \(text)")
+        return JSONText.line("\(level)  \(Self.padded(subject, to: width))  \(text)")
     }
 
     private static func padded(_ text: String, to width: Int) -> String {

@@ -1,0 +1,56 @@
+import Collection
+import Testing
+
+@testable import Status
+
+@Suite struct JSONTests {
+    private func text(_ status: ApplicationStatus, _ targets: [TargetSummary] = []) -> String {
+        String(decoding: status.json(targets: targets, version: "1.2.3"), as: UTF8.self)
+    }
+
+    @Test func everythingKnown() throws {
+        #expect(try text(Samples.full) == Expected.text("full.json", is: text(Samples.full)))
+    }
+
+    @Test func nothingKnown() {
+        #expect(
+            text(Samples.status([], [])) == """
+                {"version":"1.2.3","target":null,"time":1795269807.5,\
+                "beat":{"active":null,"lock_ttl":null,"schedulers":[]},"queues":null,"unacked":null,"tasks":null,\
+                "pipelines":null,"workers":null,"collectors":[],"problems":[],"targets":{}}
+
+                """
+        )
+    }
+
+    @Test func severalApplications() {
+        let dead = Samples.status(
+            Samples.beat("redbeat", isUp: 0),
+            [Samples.reading("redbeat", "redbeat"), Samples.failing("queues", "broker")],
+            target: "shop"
+        )
+        let json = text(Samples.status([], []), [TargetSummary(dead)])
+        #expect(
+            json.hasSuffix(
+                """
+                "targets":{"shop":{"active":false,"overdue":null,"messages":null,"critical":2,"warnings":0,\
+                "failing_sources":["broker"]}}}
+
+                """
+            )
+        )
+    }
+
+    @Test func textsAndNumbersThatJSONHasNoWordFor() {
+        func text(_ tree: JSONTree) -> String {
+            var output: [UInt8] = []
+            tree.write(to: &output)
+            return String(decoding: output, as: UTF8.self)
+        }
+        #expect(text(.text("a\"\\\n\r\t\u{0}\u{1b}\u{9b}é🥬")) == #""a\"\\\n\r\t\u0000\u001b\u009bé🥬""#)
+        let numbers = [1, -0.5, 1e300, 9_007_199_254_740_994, .infinity, -.infinity, .nan].map { text(.number($0)) }
+        #expect(numbers == ["1", "-0.5", "1e+300", "9.007199254740994e+15", "null", "null", "null"])
+        #expect(text(.list([])) == "[]")
+        #expect(text(.object([])) == "{}")
+    }
+}
