@@ -7,7 +7,7 @@ STRICT := --explicit-target-dependency-import-check error
 RUFF_STYLE := --line-length 100 --target-version py310
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks
 
-.PHONY: build run demo test lint format bench bench-beat dependencies
+.PHONY: build run demo test lint format bench bench-beat screenshots dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -51,6 +51,11 @@ bench: build
 	demo/install bench
 	$(PYTHON) benchmarks/serving.py
 	$(PYTHON) benchmarks/tasks.py
+
+## The pictures of the status page in docs/images.
+screenshots: build
+	demo/install test
+	$(PYTHON) demo/screenshots.py
 
 ## How soon each dead beat is known (half an hour), and an hour of normal life without a page.
 bench-beat: build

@@ -1,4 +1,5 @@
 internal import Status
+
 /// One thing that `check` found.
 struct Finding: Equatable, Sendable {
     enum Level: String, Sendable {
