@@ -60,10 +60,18 @@ package final class Snapshot: Sendable {
     package func gather() -> (families: [MetricFamily], collectors: [CollectorHealth], generation: Int) {
         state.withLock { state in
             expire(&state)
-            let own = Self.ownFamilies(state)
-            let all = state.entries.flatMap(\.families) + own
-            return (all.sorted { $0.name < $1.name }, state.entries.map(\.health), state.generation)
+            let families = Self.merged(state.entries.flatMap(\.families) + Self.ownFamilies(state))
+            return (families, state.entries.map(\.health), state.generation)
         }
+    }
+
+    /// Each family once, sorted by name. Several collectors bring the same where there are several schedulers.
+    private static func merged(_ families: [MetricFamily]) -> [MetricFamily] {
+        var merged: [String: MetricFamily] = [:]
+        for family in families {
+            if merged[family.name]?.samples.append(contentsOf: family.samples) == nil { merged[family.name] = family }
+        }
+        return merged.values.sorted { $0.name < $1.name }
     }
 
     func publish(_ name: String, _ result: Result<Collected, CollectionError>, took duration: Double) {

@@ -70,6 +70,15 @@ import Testing
         #expect(value(snapshot, "celery_beat_exporter_dropped_label_values_total") == 1)
     }
 
+    @Test func whatSeveralCollectorsBringIsOneFamily() {
+        let snapshot = Snapshot(collectors: collectors, validity: .seconds(60))
+        let family = MetricFamily("x", help: "", type: .gauge)
+        func samples(_ name: String) -> [Sample] { [Sample(1, labels: [Label("scheduler", name)])] }
+        snapshot.publish("queues", .success(Collected([family.with(samples("b"))])), took: 0)
+        snapshot.publish("beat", .success(Collected([family.with(samples("a"))])), took: 0)
+        #expect(snapshot.gather().families.filter { $0.name == "x" } == [family.with(samples("a") + samples("b"))])
+    }
+
     @Test func nothingChangesWithoutAPublication() {
         let snapshot = Snapshot(collectors: collectors, validity: .seconds(60))
         snapshot.publish("beat", .success(Collected([])), took: 0)
