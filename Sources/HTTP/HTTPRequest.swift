@@ -21,11 +21,17 @@ package struct HTTPRequest {
 
     /// The value of a parameter of the query, as sent and not decoded; nil where there is none, or more than one.
     package func parameter(_ name: String) -> String? {
+        let values = parameters(name)
+        return values.count == 1 ? values[0] : nil
+    }
+
+    /// All values of a parameter of the query, as sent and not decoded.
+    package func parameters(_ name: String) -> [String] {
         var search = ParameterSearch(name: name)
         withUnsafeMutablePointer(to: &search) {
             _ = MHD_get_connection_values(connection, .GET_ARGUMENT_KIND, compare, $0)
         }
-        return search.values.count == 1 ? search.values[0] : nil
+        return search.values
     }
 
     private func value(_ name: String, _ kind: MHD_ValueKind) -> String? {

@@ -43,10 +43,13 @@ final class StatusRoutes: Sendable {
         response(to: request, isPage: false) ?? noTargetJSON
     }
 
-    /// Nil where there is no such target.
+    /// Nil where there is no such target, or more than one is asked for.
     private func response(to request: HTTPRequest, isPage: Bool) -> HTTPResponse? {
-        let name = request.parameter("target")
-        guard let target = name.map({ exporter.target(named: $0) }) ?? exporter.target else { return nil }
+        let names = request.parameters("target")
+        let name = names.first
+        guard names.count <= 1, let target = name.map({ exporter.target(named: $0) }) ?? exporter.target else {
+            return nil
+        }
         let key = Key(
             target: name,
             isPage: isPage,

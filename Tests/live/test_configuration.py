@@ -279,6 +279,7 @@ MALFORMED = [
     ("web.listen-address", ",".join([":0"] * 17), "1 to 16"),
     ("web.telemetry-path", "metrics", PATH),
     ("web.telemetry-path", "/", PATH),
+    ("web.telemetry-path", "/api/v1/status", PATH),
     ("web.telemetry-path", "/-/ready", PATH),
     ("web.telemetry-path", "/-/healthy", PATH),
     ("web.telemetry-path", "/my metrics", PATH),

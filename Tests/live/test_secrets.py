@@ -296,8 +296,12 @@ def test_a_stray_argument_is_not_told(arguments: list[str]) -> None:
 
 def everything_told(exporter: Exporter, *targets: str) -> str:
     """All pages there are, and the log."""
-    paths = ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/probe", "/missing"]
-    paths += [f"/probe?target={target}" for target in targets]
+    paths = [
+        *("/", "/api/v1/status", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/probe"),
+        "/missing",
+    ]
+    pages = ("/", "/api/v1/status", "/probe")
+    paths += [f"{page}?target={target}" for target in targets for page in pages]
     texts = [exporter.log.read_text()]
     for path in paths:
         for accept in ("text/plain", "application/openmetrics-text"):

@@ -11,7 +11,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import redis
 from contents import QUEUE, TASK, fill_database, fill_redis
+from http_requests import SECONDS, ask
 from readers_application import by_label, value
 from redbeat_samples import FLAGS, SUCCEED
 from servers import PostgresServer, RedisServer, wait_until
@@ -27,7 +28,6 @@ from stack import PROJECT, Exporter, fetch
 if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
 SECRET = "s3cr3t-w0rd"
 HOSTILE_NAMES = [
     "<script>alert(1)</script>",
@@ -42,16 +42,6 @@ HOSTILE_NAMES = [
 def status(exporter: Exporter, target: str | None = None) -> dict[str, Any]:
     query = "" if target is None else "?" + urllib.parse.urlencode({"target": target})
     return json.loads(fetch(f"{exporter.url}/api/v1/status{query}"))
-
-
-def ask(
-    exporter: Exporter, path: str, headers: Mapping[str, str] | None = None
-) -> tuple[http.client.HTTPResponse, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", exporter.port, timeout=SECONDS)
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers=headers or {})
-        answer = connection.getresponse()
-        return answer, answer.read()
 
 
 def active_is(exporter: Exporter, active: bool | None) -> dict[str, Any]:
@@ -171,24 +161,26 @@ def test_the_documented_shape_is_served(served: Exporter) -> None:
 
 
 def test_answers_are_typed_and_kept_by_nobody(served: Exporter) -> None:
-    answer, body = ask(served, "/api/v1/status")
+    answer, body = ask(served, "GET", "/api/v1/status")
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
-    page, _ = ask(served, "/")
+    page, _ = ask(served, "GET", "/")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-    for one in (answer, page):
+    head, nothing = ask(served, "HEAD", "/")
+    assert nothing == b""
+    for one in (answer, page, head):
         assert one.headers["Cache-Control"] == "no-store"
         assert one.headers["X-Content-Type-Options"] == "nosniff"
         assert one.headers["Vary"] == "Accept-Encoding"
     assert "Content-Encoding" not in answer.headers
-    packed, bytes_packed = ask(served, "/api/v1/status", {"Accept-Encoding": "gzip"})
+    packed, bytes_packed = ask(served, "GET", "/api/v1/status", headers={"Accept-Encoding": "gzip"})
     assert packed.headers["Content-Encoding"] == "gzip"
     unpacked = json.loads(gzip.decompress(bytes_packed))
     assert {**unpacked, "time": 0} == {**json.loads(body), "time": 0}
 
 
 def test_the_page_allows_its_own_style_and_script_alone(served: Exporter) -> None:
-    answer, body = ask(served, "/")
+    answer, body = ask(served, "GET", "/")
     policy = dict(
         part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";")
     )
@@ -205,7 +197,7 @@ def test_the_page_is_small(exporter: Exporters, redis_url: str, database_url: st
     fill_redis(redis_url, [f"reports.entry-{number}" for number in range(12)])
     fill_database(database_url)
     small = exporter(CELERY_BROKER_URL=redis_url, DATABASE_URL=database_url)
-    assert len(ask(small, "/")[1]) < 30_000
+    assert len(ask(small, "GET", "/")[1]) < 30_000
 
 
 def test_many_viewers_share_an_answer(served: Exporter) -> None:
@@ -277,7 +269,7 @@ def test_a_dead_source_is_told_in_words(
         assert f"127.0.0.1:{own_redis.port}" in one["error"]
         assert one["last_success"] <= one["failing_since"] <= told["time"]
     assert [problem["alert"] for problem in told["problems"]] == ["CeleryRedisDown"] * 2
-    page = ask(watcher, "/")[1].decode()
+    page = ask(watcher, "GET", "/")[1].decode()
     assert "Nobody can tell whether beat is alive" in page
     assert "CeleryRedisDown" in page
 
@@ -295,7 +287,7 @@ def test_what_spoils_a_part_is_told(
     watcher = exporter(CELERY_BROKER_URL=redis_url)
     (note,) = [note for one in status(watcher)["collectors"] for note in one["notes"]]
     assert "redbeat::lock has no end" in note
-    assert note in ask(watcher, "/")[1].decode().replace("&#39;", "'")
+    assert note in ask(watcher, "GET", "/")[1].decode().replace("&#39;", "'")
 
 
 def test_no_secret_is_told(exporter: Exporters) -> None:
@@ -307,7 +299,7 @@ def test_no_secret_is_told(exporter: Exporters) -> None:
     assert {one["success"] for one in told["collectors"] if one["source"]} == {False}
     assert told["beat"]["active"] is None
     for path in ("/", "/api/v1/status"):
-        body = ask(watcher, path)[1].decode()
+        body = ask(watcher, "GET", path)[1].decode()
         assert "127.0.0.1:1" in body
         assert SECRET not in body
 
@@ -338,17 +330,17 @@ def test_several_applications(
     assert {queue["queue_name"] for queue in alive["queues"]} >= {QUEUE}
     assert (dead["target"], dead["beat"]["active"]) == ("dead", False)
 
-    page = ask(watcher, "/")[1].decode()
+    page = ask(watcher, "GET", "/")[1].decode()
     links = re.findall(r'href="(/\?target=[^"]+)"', page)
     assert links == ["/?target=dead", "/?target=alive"], "what needs somebody comes first"
     assert "<title>✕ 2 applications, 1 with a dead beat</title>" in page
-    assert "<title>● Beat is alive: alive</title>" in ask(watcher, links[1])[1].decode()
+    assert "<title>● Beat is alive: alive</title>" in ask(watcher, "GET", links[1])[1].decode()
 
-    for wrong in ("", "unknown", "ALIVE", "%61live", "<script>"):
+    for wrong in ("", "unknown", "ALIVE", "%61live", "%2561live", "<script>", "alive&target=alive"):
         query = f"?target={wrong}"
-        answer, body = ask(watcher, f"/api/v1/status{query}")
+        answer, body = ask(watcher, "GET", f"/api/v1/status{query}")
         assert answer.status == 400
         assert "error" in json.loads(body)
-        answer, body = ask(watcher, f"/{query}")
+        answer, body = ask(watcher, "GET", f"/{query}")
         assert answer.status == 400
         assert b"<script>" not in body
