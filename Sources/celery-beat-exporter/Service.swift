@@ -56,7 +56,7 @@ struct Service {
     static func blockSignals() {
         var signals = signals
         pthread_sigmask(SIG_BLOCK, &signals, nil)
-        // hiredis and libpq write to sockets whose peer may be gone.
+        // OpenSSL and libpq write to sockets whose peer may be gone.
         Glibc.signal(SIGPIPE, SIG_IGN)
     }
 
