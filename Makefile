@@ -7,7 +7,7 @@ STRICT := --explicit-target-dependency-import-check error
 RUFF_STYLE := --line-length 100 --target-version py310
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks
 
-.PHONY: build run demo test lint format bench bench-beat screenshots dependencies
+.PHONY: build run demo test lint format bench bench-beat screenshots deb test-package dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -35,7 +35,7 @@ lint:
 	swift format lint --strict --recursive Sources Tests Package.swift
 	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
 	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
-	shellcheck demo/install .ci/run
+	shellcheck demo/install .ci/run deploy/debian/build deploy/debian/p*
 	.venv/bin/hadolint Dockerfile
 	promtool check rules alerts/celery-beat.rules.yml
 	$(PYTHON) grafana/check.py
@@ -62,6 +62,16 @@ bench-beat: build
 	demo/install test
 	$(PYTHON) benchmarks/detection.py
 	$(PYTHON) benchmarks/normal_life.py
+
+## The Debian package, for the release that it is built on: .build/celery-beat-exporter_VERSION_ARCHITECTURE.deb
+deb: build
+	demo/install package
+	deploy/debian/build $(BINARY) .build
+
+## What docs/install.md offers, built, installed and run for real, as root.
+test-package: build
+	demo/install package
+	$(PYTHON) -m pytest -q Tests/packaging
 
 dependencies:
 	demo/install
