@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STRICT := --explicit-target-dependency-import-check error
 # The recorder's oldest Python is older, the demo's Celery wants this.
 RUFF_STYLE := --line-length 100 --target-version py310
-PYTHON_FILES := demo recorder Tests alerts grafana benchmarks
+PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
 .PHONY: build run demo test lint format bench bench-beat screenshots deb test-package dependencies
 
@@ -35,16 +35,18 @@ lint:
 	swift format lint --strict --recursive Sources Tests Package.swift
 	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
 	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
-	shellcheck demo/install .ci/run deploy/debian/build deploy/debian/p*
+	shellcheck demo/install .ci/run deploy/debian/build deploy/debian/p* deploy/kubernetes/prometheus-rule
 	.venv/bin/hadolint Dockerfile
 	promtool check rules alerts/celery-beat.rules.yml
 	$(PYTHON) grafana/check.py
+	deploy/kubernetes/prometheus-rule | diff deploy/kubernetes/monitoring/prometheusrule.yaml -
 
 ## Mends what can be mended of the style.
 format: dependencies
 	demo/install lint
 	swift format --in-place --recursive Sources Tests Package.swift
 	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
+	deploy/kubernetes/prometheus-rule >deploy/kubernetes/monitoring/prometheusrule.yaml
 
 ## Requests per second and memory beside a plain libmicrohttpd server; what a collection costs PostgreSQL at any size.
 bench: build
