@@ -1,17 +1,25 @@
-"""What the tests of images, packages and manifests share: a container engine and a folder."""
+"""What the tests of images, packages and manifests share."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
+import exporter_image
 from container_engine import Engine
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder for one test."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 @pytest.fixture(scope="session")
@@ -22,8 +30,13 @@ def engine() -> Iterator[Engine]:
         engine.close()
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder for one test."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
+@pytest.fixture(scope="session")
+def lent(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Mapping[Path, str]:
+    """What the build of the image needs of this machine; its base images are there then."""
+    return exporter_image.make_base_images(engine, tmp_path_factory.mktemp("swift"))
+
+
+@pytest.fixture(scope="session")
+def image(engine: Engine, lent: Mapping[Path, str]) -> str:
+    """The identity of the image built from this tree."""
+    return exporter_image.build(engine, lent)

@@ -25,7 +25,7 @@ SETTINGS = "/etc/celery-beat-exporter.yml"
 MACHINE = "debian-with-systemd"
 MACHINE_PACKAGES = ("systemd-sysv", "dbus", "redis-server", "curl")
 SECONDS = 60.0  # longest wait for something that normally takes a moment
-EXPOSURE_TENTHS = 12  # docs/install.md tells it
+EXPOSURE_TENTHS = 11  # docs/install.md tells it
 # Where a running machine writes by itself, and dpkg its lists.
 CHANGING = ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/cache")
 CHANGING += ("/var/lib/dpkg", "/var/lib/redis", "/var/lib/systemd")

@@ -1,83 +1,20 @@
-"""The Dockerfile: built for real, and the image run as a hardened container beside a real Celery.
-
-Swift's image is a Debian with this machine's toolchain lent to it while it builds.
-"""
+"""The Dockerfile: built for real, and the image run as a hardened container beside a real Celery."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from container_engine import PROJECT, Engine
+from container_engine import Engine
+from exporter_image import IMAGE, build
 from servers import PostgresServer, RedisServer, free_port, wait_until
 from stack import beat, fetch, parse_metrics, worker
 
-IMAGE = "localhost/celery-beat-exporter:test"
-DEBIAN = "debian:bookworm-slim"
-SWIFT = "swift:6.3-bookworm"
-# What Swift's own image has besides the toolchain, as far as this build needs it.
-SWIFT_PACKAGES = [
-    "binutils",
-    "ca-certificates",
-    "gcc",
-    "git",
-    "libc6-dev",
-    "libcurl4",
-    "libedit2",
-    "libncurses6",
-    "libpython3.11",
-    "libsqlite3-0",
-    "libstdc++-12-dev",
-    "libxml2",
-    "pkg-config",
-    "tzdata",
-]
 MEGABYTE = 1_000_000
 SECONDS = 30.0  # longest wait for something that normally takes a moment
-
-
-@pytest.fixture(scope="module")
-def lent(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """The base images, made; and what Swift's needs of this machine, by where it is seen."""
-    engine.import_debian(DEBIAN)
-    engine.import_debian("swift-packages", SWIFT_PACKAGES)
-    toolchain = Path(shutil.which("swift")).parents[2]
-    folder = tmp_path_factory.mktemp("swift")
-    (folder / "Dockerfile").write_text(
-        f"FROM localhost/swift-packages\nENV PATH={toolchain}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-    )
-    engine.build(folder, tag=f"localhost/{SWIFT}")
-    # Where git is told to find packages elsewhere on this machine, it must find them there too.
-    mapped = subprocess.run(
-        ["git", "config", "--get-regexp", r"^url\..*\.insteadof$"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    settings = folder / "gitconfig"
-    settings.touch()
-    lent = {toolchain: str(toolchain), settings: "/etc/gitconfig"}
-    for line in mapped.splitlines():
-        key, replaced = line.split(" ", 1)
-        subprocess.run(["git", "config", "--file", settings, "--add", key, replaced], check=True)
-        source = Path(key.removeprefix("url.").removesuffix(".insteadof"))
-        if source.is_dir():
-            lent[source] = str(source)
-    return lent
-
-
-def build(engine: Engine, lent: dict[Path, str], tag: str, *arguments: str) -> str:
-    return engine.build(PROJECT, "--timestamp=1700000000", *arguments, tag=tag, lent=lent)
-
-
-@pytest.fixture(scope="module")
-def image(engine: Engine, lent: dict[Path, str]) -> str:
-    """The identity of the image built from this tree."""
-    return build(engine, lent, IMAGE)
 
 
 @pytest.fixture
@@ -115,9 +52,11 @@ def test_is_small(engine: Engine, image: str) -> None:
     assert size < 130, f"{size:.0f} MB"
 
 
-def test_two_builds_hold_the_same_bytes(engine: Engine, lent: dict[Path, str], image: str) -> None:
+def test_two_builds_hold_the_same_bytes(
+    engine: Engine, lent: Mapping[Path, str], image: str
+) -> None:
     """Compared by layer: Docker's image format also names the container that an image was made in."""
-    again = build(engine, lent, f"{IMAGE}-again", "--no-cache")
+    again = build(engine, lent, "--no-cache", tag=f"{IMAGE}-again")
     assert engine.inspect(again)["RootFS"] == engine.inspect(image)["RootFS"]
 
 
