@@ -7,7 +7,7 @@ STRICT := --explicit-target-dependency-import-check error
 RUFF_STYLE := --line-length 100 --target-version py310
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
-.PHONY: build run demo test lint format bench bench-beat screenshots deb test-package dependencies
+.PHONY: build run demo test lint format bench bench-beat screenshots deb test-package test-image dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -36,7 +36,7 @@ lint:
 	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
 	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
 	shellcheck demo/install .ci/run deploy/debian/build deploy/debian/p* deploy/kubernetes/prometheus-rule
-	.venv/bin/hadolint Dockerfile
+	.venv/bin/hadolint Dockerfile demo/Dockerfile
 	promtool check rules alerts/celery-beat.rules.yml
 	$(PYTHON) grafana/check.py
 	deploy/kubernetes/prometheus-rule | diff deploy/kubernetes/monitoring/prometheusrule.yaml -
@@ -70,10 +70,15 @@ deb: build
 	demo/install package
 	deploy/debian/build $(BINARY) .build
 
-## What docs/install.md offers, built, installed and run for real, as root.
+## The Debian package and the unit in a Debian with systemd; the Kubernetes manifests; beat's probe. As root.
 test-package: build
 	demo/install package
-	$(PYTHON) -m pytest -q Tests/packaging
+	$(PYTHON) -m pytest -q Tests/packaging --ignore-glob='*/test_image.py' --ignore-glob='*/test_compose.py'
+
+## The image, built twice and run, and compose.yaml with it: ten minutes. As root.
+test-image: build
+	demo/install package
+	$(PYTHON) -m pytest -q Tests/packaging/test_image.py Tests/packaging/test_compose.py
 
 dependencies:
 	demo/install

@@ -5,6 +5,8 @@ kubectl (1.21 or newer) must be there; no cluster is asked.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +107,21 @@ def test_every_dashboard_is_there() -> None:
     assert all(one["metadata"]["labels"] == {"grafana_dashboard": "1"} for one in maps)
     # `kubectl apply` keeps a copy in an annotation, which may not be longer.
     assert max(map(len, data.values())) < 262_144
+
+
+def test_example_of_the_documentation_renders(folder: Path) -> None:
+    text = (PROJECT / "docs" / "install.md").read_text()
+    (example,) = re.findall(r"```yaml\n(# kustomization.yaml\n.*?)```", text, re.DOTALL)
+    # Here the manifests are those of this tree. kustomize takes relative paths only.
+    example = re.sub(
+        r"https://github.com/\S+//deploy", f"{os.path.relpath(PROJECT, folder)}/deploy", example
+    )
+    (folder / "kustomization.yaml").write_text(example)
+    all_of_it = list(yaml.safe_load_all(run("kubectl", "kustomize", folder, timeout=60)))
+    assert {one["metadata"]["namespace"] for one in all_of_it} == {"shop"}
+    (deployment,) = [one for one in all_of_it if one["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "registry.example.com/celery-beat-exporter:0.1.0"
 
 
 def test_exporter_runs_with_these_settings(folder: Path) -> None:
