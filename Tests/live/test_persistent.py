@@ -164,21 +164,30 @@ def test_evidence_of_long_ago(
     shop.send(shop.app.tasks[SUCCEED])
     shop.send(shop.app.tasks[FAIL])
     with psycopg.connect(database_url, autocommit=True) as connection:
+        # Each table with its columns for start and end.
+        tables = (
+            ("task_info", "task_time", "completed_time"),
+            ("task_logs", "started_at", "completed_at"),
+        )
 
-        def rows() -> int:
-            ended = "SELECT count(*) FROM task_info WHERE completed_time IS NOT NULL"
-            exists = "SELECT to_regclass('task_info') IS NOT NULL"
-            if not connection.execute(exists).fetchone()[0]:
-                return 0
-            return connection.execute(ended).fetchone()[0]
+        def ended() -> list[int]:
+            exists = "SELECT count(to_regclass(name)) FROM unnest(%s::text[]) AS name"
+            names = [table for table, _, _ in tables]
+            if connection.execute(exists, (names,)).fetchone()[0] < len(tables):
+                return []
+            return [
+                connection.execute(f"SELECT count({end}) FROM {table}").fetchone()[0]
+                for table, _, end in tables
+            ]
 
-        wait_until(lambda: rows() == 2, SECONDS, "both tasks in the table")
-        for task, hours in ((SUCCEED, 30), (FAIL, 70)):
-            connection.execute(
-                "UPDATE task_info SET task_time = task_time - %s * interval '1 hour',"
-                " completed_time = completed_time - %s * interval '1 hour' WHERE task_name = %s",
-                (hours, hours, task),
-            )
+        wait_until(lambda: ended() == [2, 2], SECONDS, "both tasks in both tables")
+        for table, start, end in tables:
+            for task, hours in ((SUCCEED, 30), (FAIL, 70)):
+                connection.execute(
+                    f"UPDATE {table} SET {start} = {start} - %s * interval '1 hour',"
+                    f" {end} = {end} - %s * interval '1 hour' WHERE task_name = %s",
+                    (hours, hours, task),
+                )
 
     def watcher(entry: dict[str, str]) -> Exporter:
         return exporter(*FLAGS, schedule_file(folder, entry), DATABASE_URL=database_url)
