@@ -34,9 +34,17 @@ class Authority:
         )
 
     def issue(
-        self, name: str, extensions: str = "", algorithm: str = "rsa:2048", days: int = 30
+        self,
+        name: str,
+        extensions: str = "",
+        algorithm: str = "rsa:2048",
+        days: int = 30,
+        start: str | None = None,
     ) -> Certificate:
-        """`extensions` as openssl's configuration has them: `subjectAltName=DNS:localhost`."""
+        """`extensions` as openssl's configuration has them: `subjectAltName=DNS:localhost`.
+
+        It is valid from now on, or from `start`, as faketime understands it: `-3 days`.
+        """
         issued = Certificate(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         request, settings = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
         settings.write_text(extensions + "\n")
@@ -48,9 +56,12 @@ class Authority:
             f"x509 -req -CAcreateserial -days {days}",
             *("-in", request, "-out", issued.file, "-extfile", settings),
             *("-CA", self.certificate.file, "-CAkey", self.certificate.key),
+            start=start,
         )
         return issued
 
 
-def _openssl(options: str, *arguments: str | Path) -> None:
-    subprocess.run(["openssl", *options.split(), *arguments], check=True, capture_output=True)
+def _openssl(options: str, *arguments: str | Path, start: str | None = None) -> None:
+    clock = ["faketime", start] if start else []
+    command = [*clock, "openssl", *options.split(), *arguments]
+    subprocess.run(command, check=True, capture_output=True)

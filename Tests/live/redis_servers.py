@@ -5,64 +5,17 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import redis
+from certificates import Authority, Certificate
 from servers import Process, RedisServer, free_port, wait_until
 from stack import PROJECT
 
 MASTER = "mymaster"
 # Places in the list of documented users.
 LOCKED, UNLOCKED, QUEUES, PING = range(4)
-
-
-def openssl(*arguments: str | Path, faketime: str | None = None) -> None:
-    command = [*(["faketime", faketime] if faketime else []), "openssl", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
-
-
-@dataclass(frozen=True)
-class Certificate:
-    file: Path
-    key: Path
-
-    @classmethod
-    def named(cls, name: str, folder: Path) -> Certificate:
-        return cls(folder / f"{name}.crt", folder / f"{name}.key")
-
-
-class Authority:
-    """A CA of the test's own."""
-
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        self.folder = folder
-        self.name = name
-        self.certificate = Certificate.named(name, folder)
-        openssl(
-            *("req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-keyout", self.certificate.key, "-out", self.certificate.file),
-        )
-
-    def issue(self, name: str, names: str = "", faketime: str | None = None) -> Certificate:
-        """A certificate for `names` ("DNS:localhost,IP:127.0.0.1"), valid for two days from `faketime`."""
-        certificate = Certificate.named(name, self.folder)
-        request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.cnf"
-        extensions.write_text(f"subjectAltName={names}" if names else "basicConstraints=CA:FALSE")
-        openssl(
-            *("req", "-newkey", "ed25519", "-nodes", "-subj", f"/CN={name}"),
-            *("-keyout", certificate.key, "-out", request),
-        )
-        openssl(
-            *("x509", "-req", "-in", request, "-days", "2", "-extfile", extensions),
-            *("-CA", self.certificate.file, "-CAkey", self.certificate.key, "-CAcreateserial"),
-            *("-out", certificate.file),
-            faketime=faketime,
-        )
-        return certificate
 
 
 class TLSRedis(RedisServer):

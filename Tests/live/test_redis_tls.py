@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import Authority, Certificate
 from readers_application import collected, value
 from redbeat_samples import FLAGS, SUCCEED, beat, beat_is
-from redis_servers import (
-    MASTER,
-    Authority,
-    Certificate,
-    TLSRedis,
-    TLSSentinel,
-    openssl,
-    plain,
-)
+from redis_servers import MASTER, TLSRedis, TLSSentinel, plain
 from servers import wait_until
 
 if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
     from stack import Exporter
 
-NAMES = "DNS:localhost,IP:127.0.0.1"
+NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +36,23 @@ def own(authority: Authority) -> Certificate:
 
 
 @pytest.fixture(scope="module")
-def shared_server(authority: Authority) -> Iterator[TLSRedis]:
-    with tempfile.TemporaryDirectory() as folder:
-        server = TLSRedis(Path(folder), authority, authority.issue("server", NAMES))
-        with server:
-            yield server
+def good(authority: Authority) -> Certificate:
+    """What the server shows."""
+    return authority.issue("server", NAMES)
+
+
+@pytest.fixture(scope="module")
+def shared_server(authority: Authority, good: Certificate) -> Iterator[TLSRedis]:
+    with tempfile.TemporaryDirectory() as folder, TLSRedis(Path(folder), authority, good) as server:
+        yield server
 
 
 @pytest.fixture
-def server(shared_server: TLSRedis, authority: Authority) -> TLSRedis:
+def server(shared_server: TLSRedis, authority: Authority, good: Certificate) -> TLSRedis:
     """An empty Redis that shows a good certificate."""
     with plain(shared_server) as client:
         client.flushall()
-    shared_server.show(authority, Certificate.named("server", authority.folder))
+    shared_server.show(authority, good)
     return shared_server
 
 
@@ -153,7 +151,7 @@ def test_whom_it_trusts(
     Authority(folder, "other")
     (folder / "hashed").mkdir()
     shutil.copy(authority.certificate.file, folder / "hashed")
-    openssl("rehash", folder / "hashed")
+    subprocess.run(["openssl", "rehash", folder / "hashed"], check=True, timeout=10)
     url = server.tls_url(
         host,
         ssl_certfile=own.file,
@@ -179,7 +177,7 @@ def test_a_certificate_of_another_time(
     start: str,
     words: str,
 ) -> None:
-    server.show(authority, authority.issue("other time", NAMES, faketime=start))
+    server.show(authority, authority.issue("other time", NAMES, days=2, start=start))
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
     assert source_up(watcher) == 0
     assert f"the server's certificate {words}" in watcher.log.read_text()
@@ -191,7 +189,7 @@ def test_a_client_certificate_that_is_refused(
 ) -> None:
     own = {
         "none": lambda: None,
-        "expired": lambda: authority.issue("expired client", faketime="-3 days"),
+        "expired": lambda: authority.issue("expired client", days=2, start="-3 days"),
         "of another CA": lambda: Authority(folder, "other").issue("other client"),
     }[case]()
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
@@ -242,7 +240,8 @@ def test_renewed_certificates(
     other = Authority(folder, "next")
     server.show(other, other.issue("next server", NAMES))
     assert source_up(watcher) == 0
-    place(other, other.issue("next client"))
+    next_client = other.issue("next client")
+    place(other, next_client)
     assert source_up(watcher) == 1
 
     # Files that are gone at a bad moment are an error like any other.
@@ -251,7 +250,7 @@ def test_renewed_certificates(
         client.client_kill_filter(_type="normal", skipme=True)
     assert source_up(watcher) == 0
     assert f"cannot use the CA certificates, {trusted}: No such file" in watcher.log.read_text()
-    place(other, Certificate.named("next client", folder))
+    place(other, next_client)
     assert source_up(watcher) == 1
 
 
