@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// Asks an exporter on this machine whether it is healthy, with one plain request. It blocks its thread.
+/// Asks an exporter on this machine whether it is healthy, with one plain request, or, where TLS is spoken, for no more than
+/// its certificate: it may want one of its clients. It blocks its thread.
 package struct HealthProbe {
     private let address: ListenAddress
     private let deadline: ContinuousClock.Instant
@@ -16,17 +17,32 @@ package struct HealthProbe {
         deadline = .now + timeout
     }
 
-    /// Returns if the exporter is healthy: it answers 200 or, as it asks for a password first, 401.
+    /// Returns if the exporter is healthy: it answers 200 or, as it asks for a password first, 401; or it shows a certificate.
     package func run() throws(HealthProbeError) {
+        let line = try askPlainly()
+        // A server that speaks TLS ends what is no handshake without a word.
+        if line.isEmpty, (try? showsCertificate()) == true { return }
+        guard let status = Self.status(line) else { throw failure("what answers there speaks no HTTP") }
+        guard status == 200 || status == 401 else { throw failure("it answered \(status)") }
+    }
+
+    /// The first line of the answer to a plain request; empty where there is none.
+    private func askPlainly() throws(HealthProbeError) -> String {
         let descriptor = try connect()
         defer { close(descriptor) }
         try send(
             "GET /-/healthy HTTP/1.0\r\nHost: \(address.host.isEmpty ? "localhost" : address.host)\r\n\r\n",
             descriptor
         )
-        let line = try firstLine(descriptor)
-        guard let status = Self.status(line) else { throw failure("what answers there speaks no HTTP") }
-        guard status == 200 || status == 401 else { throw failure("it answered \(status)") }
+        return try firstLine(descriptor)
+    }
+
+    private func showsCertificate() throws(HealthProbeError) -> Bool {
+        let descriptor = try connect()
+        defer { close(descriptor) }
+        guard let handshake = ClientHandshake(on: descriptor) else { throw failure("GnuTLS has no memory") }
+        while let events = handshake.proceed() { try wait(descriptor, for: events) }
+        return handshake.hasServerCertificate
     }
 
     /// The status in the first line of an answer, such as `HTTP/1.1 200 OK`; nil where it is none.
@@ -93,7 +109,7 @@ package struct HealthProbe {
             let count = recv(descriptor, &chunk, chunk.count, 0)
             if count > 0 {
                 bytes += chunk[..<count]
-            } else if count == 0 {
+            } else if count == 0 || errno == ECONNRESET {
                 break
             } else if errno != EAGAIN, errno != EINTR {
                 throw systemFailure()

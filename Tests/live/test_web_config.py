@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import itertools
 import shutil
@@ -19,7 +20,7 @@ import pytest
 from certificates import Authority, Certificate
 from servers import wait_until
 from stack import Exporter, Prometheus
-from test_configuration import NOWHERE, logfmt, refusal
+from test_configuration import NOWHERE, logfmt, refusal, run
 
 SECONDS = 10.0  # longest wait for something that normally takes a moment
 PASSWORD, HASH = "wörd:of pass", ""  # the hash is filled in below
@@ -230,8 +231,8 @@ CONFIGURATIONS: list[tuple[str, bool | None, str | None]] = [
         NO,
         ":4: cert_filse is nothing that tls_server_config may hold; did you mean cert_file?",
     ),
-    (TLS + TLS, NO, ":4: the key tls_server_config is there already, in line 1"),
-    (TLS + "  key_file: server.key\n", NO, ":4: the key key_file is there already, in line 3"),
+    (TLS + TLS, NO, ":4: the same key stands in line 1"),
+    (TLS + "  key_file: server.key\n", NO, ":4: the same key stands in line 3"),
     ("http_server_config: {http3: true}\n", NO, "did you mean http2?"),
     ("http_server_config: {http2: 1}\n", NO, "http2 must be true or false"),
     ("http_server_config: {http2: 'true'}\n", NO, "http2 must be true or false"),
@@ -307,7 +308,7 @@ CONFIGURATIONS: list[tuple[str, bool | None, str | None]] = [
     (
         f"basic_auth_users:\n  a: {HASH}\n  a: {HASH}\n",
         NO,
-        ":3: the key a is there already, in line 2",
+        ":3: the same key stands in line 2",
     ),
     # What it accepts and we refuse
     ("tls_server_config: {min_version: TLS13}\n", YES, "cert_file is missing"),
@@ -583,7 +584,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredExporte
         yield one
 
 
-PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/probe?target=x", "/unknown"]
+PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/status", "/probe?target=x", "/unknown"]
 STATUSES = {"/unknown": 404, "/probe?target=x": 400}
 
 
@@ -850,6 +851,37 @@ def test_half_of_a_change_does_not_count(
 
 
 # The truth
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USERS,
+        TLS,
+        TLS + "  min_version: TLS13\n" + USERS,
+        TLS + "  min_version: TLS10\n  max_version: TLS10\n",
+        TLS + "  client_auth_type: RequireAnyClientCert\n",
+        TLS + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n",
+        TLS + "  max_version: TLS12\n  client_auth_type: RequireAndVerifyClientCert\n"
+        "  client_ca_file: ca.crt\n",
+    ],
+)
+def test_its_health_needs_no_password_and_no_certificate(
+    secured: Callable[[Path], SecuredExporter], files: Path, text: str
+) -> None:
+    file = files / "web.yml"
+    file.write_text(text)
+    exporter = secured(file)
+    wait_until(lambda: reaches(exporter.port), SECONDS, "its socket")
+
+    done = run("healthcheck", f"--web.listen-address=127.0.0.1:{exporter.port}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def reaches(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def test_prometheus_scrapes_it(
