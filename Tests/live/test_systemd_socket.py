@@ -77,7 +77,7 @@ def test_it_serves_on_all_that_it_is_given(folder: Path) -> None:
     path = folder / "exporter.sock"
     with running(Activated(folder, *ports, path)):
         for port in ports:
-            assert "celery_beat_exporter_build_info" in fetch(f"http://127.0.0.1:{port}/metrics")
+            assert fetch(f"http://127.0.0.1:{port}/-/healthy") == "Healthy.\n"
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(SECONDS)
             connection.connect(str(path))
