@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from contents import fill_database, fill_redis
 from servers import wait_until
-from stack import PROJECT, Exporter, Prometheus
+from stack import PROJECT, RULES, Exporter, Prometheus
 from test_configuration import run, source_up
 
 SECONDS = 30.0  # longest wait for something that normally takes a few
@@ -55,17 +55,20 @@ def test_the_files_work_together(
     promtool = ["promtool", "check", "config", str(file)]
     done = subprocess.run(promtool, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
+    # As CeleryBeatExporterDown looks for it: by the names of jobs.
+    scraped = re.search(r"up\{job=~[^}]+\}", RULES.read_text())
+    assert scraped
     with Prometheus(folder, exporter_port=one.port, configuration=text) as prometheus:
 
         def found() -> set[tuple[str, str, str]]:
-            labels = (one["metric"] for one in prometheus.query("up == 1"))
+            labels = (one["metric"] for one in prometheus.query(f"{scraped[0]} == 1"))
             return {(one["job"], one["instance"], one.get("target", "")) for one in labels}
 
         instance = f"127.0.0.1:{one.port}"
         expected = {
             ("celery-beat-exporter", instance, ""),
-            ("celery", instance, "shop"),
-            ("celery", instance, "bank"),
+            ("celery-beat-exporter-applications", instance, "shop"),
+            ("celery-beat-exporter-applications", instance, "bank"),
         }
         wait_until(lambda: found() == expected, SECONDS, "every scrape")
         (beat,) = prometheus.query('celery_beat_up{scheduler="redbeat"}')
