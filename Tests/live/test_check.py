@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import pytest
 import redis
-from contents import TASK, fill_database, fill_redis
+from contents import LOCK_MILLISECONDS, TASK, fill_database, fill_redis
 from django_beats import Site
 from readers_application import Application
 from redbeat_samples import SUCCEED
+from redis_servers import Cluster
 from servers import RedisServer, wait_until
 from stack import Exporter
 
@@ -289,6 +291,19 @@ def test_a_redis_that_evicts(own_redis: RedisServer) -> None:
         assert answer.said("warn", "redbeat", "evict redbeat::lock", "noeviction")
         assert answer.said("warn", "queues", "evict queues", "noeviction")
         assert answer.summary == "2 warnings"
+
+
+def test_a_redis_of_several_servers(folder: Path, redis_url: str) -> None:
+    fill_redis(redis_url)
+    with contextlib.ExitStack() as stack:
+        cluster = Cluster(folder, stack)
+        with cluster.client() as client:
+            client.set("redbeat::lock", uuid.uuid1().hex, px=LOCK_MILLISECONDS)
+        answer = check(CELERY_BROKER_URL=redis_url, REDBEAT_REDIS_URL=cluster.url)
+    assert answer.said("ok", "redbeat redis", "redis-cluster://", "Redis ")
+    assert answer.said("ok", "redbeat", "lock held")
+    assert answer.said("FAIL", "redbeat", "the schedule is empty")
+    assert answer.said("ok", "broker", redis_url)
 
 
 def test_a_database_scheduler(
