@@ -27,7 +27,7 @@ test: build
 	promtool check rules alerts/celery-beat.rules.yml
 	promtool test rules alerts/tests/*.yml
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
-	$(PYTHON) -m pytest -q -n 2 --dist loadfile Tests/live
+	$(PYTHON) -m pytest -q -n 3 --dist loadfile Tests/live
 
 ## Formats and style, without changing anything.
 lint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -136,6 +137,14 @@ class DjangoBeat(CeleryProcess):
         )
         self._ready_words = "beat: Starting..."
         self._log_start = 0
+
+    def stop(self) -> int | None:
+        """As every process, but told twice: a SIGTERM amid the work of a tick may be lost."""
+        if self.running:
+            os.kill(self.pid, self.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                self.wait(5)
+        return super().stop()
 
     def sent(self, entry: str) -> int:
         """How often it has sent the task of an entry."""
