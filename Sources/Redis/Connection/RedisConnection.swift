@@ -37,14 +37,14 @@ final class RedisConnection {
         } catch {
             throw RedisError(error, address: name, limits: limits)
         }
-        guard let reader = redisReaderCreate() else { throw .connect(address: name, cause: "out of memory") }
+        guard let reader = shim_reader_create() else { throw .connect(address: name, cause: "out of memory") }
         self.reader = reader
         self.name = name
         self.limits = limits
     }
 
     deinit {
-        redisReaderFree(reader)
+        shim_reader_free(reader)
     }
 
     /// Authenticates and selects the database.
