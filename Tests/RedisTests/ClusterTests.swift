@@ -51,6 +51,7 @@ import Testing
             .array([range(5, 4, text("a"), 1)]), .array([range(0, 5, text("a"), 0)]),
             .array([range(0, 5, text("a"), 65_536)]), .array([.array([.integer(0), .integer(1)])]),
             .array([.array([.integer(0), .integer(1), .array([text("a")])])]),
+            .array(Array(repeating: range(0, 0, text("a"), 1), count: 16_385)),
         ] as [RedisValue]
     )
     func noSlots(reply: RedisValue) {

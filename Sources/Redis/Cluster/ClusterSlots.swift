@@ -17,7 +17,8 @@ struct ClusterSlots {
     ///
     /// - Parameter source: the node that was asked.
     init?(_ reply: RedisValue, from source: RedisEndpoint) {
-        guard let ranges = reply.array, !ranges.isEmpty else { return nil }
+        // No more ranges than slots.
+        guard let ranges = reply.array, (1...HashSlot.count).contains(ranges.count) else { return nil }
         owners = Array(repeating: nil, count: HashSlot.count)
         for range in ranges {
             guard let parts = range.array, parts.count >= 3, let master = parts[2].array, master.count >= 2,
