@@ -20,7 +20,10 @@ import Testing
         #expect(keys.queue(ofBinding: "jobs::jobs") == "jobs")
     }
 
-    @Test(arguments: ["", "celery", "a\u{6}\u{16}b", "a\u{6}\u{16}\u{6}\u{16}"])
+    @Test(arguments: [
+        "", "celery", "a\u{6}\u{16}b", "a\u{6}\u{16}\u{6}\u{16}",
+        "a\u{6}\u{16}\u{6}\u{16}" + String(repeating: "b", count: 256),
+    ])
     func otherMembersAreNoBindings(member: String) {
         #expect(KombuKeys().queue(ofBinding: member) == nil)
     }

@@ -23,8 +23,14 @@ package struct KombuKeys: Equatable, Sendable {
     /// The queue of a binding, `routing_key SEP pattern SEP queue`.
     func queue(ofBinding member: String) -> String? {
         let parts = member.split(separator: separator, omittingEmptySubsequences: false)
-        guard parts.count >= 3, let queue = parts.last, !queue.isEmpty else { return nil }
+        guard parts.count >= 3, let queue = parts.last, Self.isQueueName(queue) else { return nil }
         return String(queue)
+    }
+
+    /// Whether a text may be the name of a queue, and become a label. AMQP's names, on which kombu's are modelled, have up to
+    /// 255 bytes (AMQP 0-9-1, 4.2.5.3, "Strings").
+    static func isQueueName(_ text: some StringProtocol) -> Bool {
+        (1...255).contains(text.utf8.count)
     }
 
     /// Whether an exchange carries tasks, and not replies, remote control or events.

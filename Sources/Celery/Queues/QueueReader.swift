@@ -121,13 +121,16 @@ package final class QueueReader {
         discovered.note(found, page: page, at: now, limit: configuration.maximumQueues)
     }
 
+    /// More messages than this no Redis holds, and lengths that are added up must not overflow.
+    private static let longestQueue = Int64(1) << 40
+
     /// The length; nil, and an anomaly, where the key has the wrong type.
     private func lengthOrAnomaly(
         _ reply: RedisValue,
         of key: String,
         _ anomalies: inout [Anomaly]
     ) throws(RedisError) -> Int? {
-        if let length = reply.integer { return Int(length) }
+        if let length = reply.integer, (0...Self.longestQueue).contains(length) { return Int(length) }
         try note(reply, of: key, &anomalies)
         return nil
     }

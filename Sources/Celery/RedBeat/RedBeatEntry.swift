@@ -37,7 +37,7 @@ struct RedBeatEntry: Equatable, Sendable {
         self.task = String(task.prefix(Self.maximumNameLength))
         self.schedule = schedule
         isEnabled = definition["enabled"]?.boolean ?? true
-        queue = definition["options"]?["queue"]?.string
+        queue = definition["options"]?["queue"]?.string.flatMap { KombuKeys.isQueueName($0) ? $0 : nil }
 
         guard let meta, !meta.isEmpty else {
             (lastRunAt, zone, totalRunCount) = (nil, nil, nil)
