@@ -222,7 +222,8 @@ struct RedBeatTracker {
     }
 
     private static func due(of entry: RedBeatReading.Entry, zone: TimeZone?) -> Due {
-        let byScore = Due(time: entry.score > 0 ? entry.score : nil, isComputed: false)
+        // Scores of sorted sets can be infinite.
+        let byScore = Due(time: entry.score > 0 && entry.score.isFinite ? entry.score : nil, isComputed: false)
         guard entry.score >= 0, let content = entry.content, let lastRun = content.lastRunAt else { return byScore }
         switch content.schedule {
         case .crontab(let crontab):
