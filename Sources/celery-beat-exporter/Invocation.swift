@@ -28,7 +28,8 @@ enum Invocation {
         } catch {
             self =
                 ExportCommand.exitCode(for: error).isSuccess
-                ? .show(ExportCommand.fullMessage(for: error)) : .refuse(Self.message(for: error, without: arguments))
+                ? .show(ExportCommand.fullMessage(for: error))
+                : .refuse(Self.message(for: error, without: arguments).withoutControlCharacters)
         }
     }
 

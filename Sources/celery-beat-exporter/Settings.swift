@@ -114,10 +114,22 @@ struct ConfigurationError: Error, Equatable, CustomStringConvertible {
     let description: String
 
     init(_ description: String) {
-        self.description = description
+        self.description = description.withoutControlCharacters
     }
 
     init(_ setting: Settings.Found, _ problem: String) {
-        description = "\(setting.origin): \(problem)"
+        self.init("\(setting.origin): \(problem)")
+    }
+}
+
+extension String {
+    /// The same in one line that does no harm to a terminal: what was refused is quoted, and may hold anything.
+    var withoutControlCharacters: String {
+        guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+        return String(
+            String.UnicodeScalarView(
+                unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{fffd}" : $0 }
+            )
+        )
     }
 }

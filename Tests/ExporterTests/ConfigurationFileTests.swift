@@ -62,6 +62,10 @@ import Testing
         )
         #expect(try refusal("schedules: []") == "e.yml:1: schedules is no setting; did you mean schedule?")
         #expect(try refusal("something.else: 1") == "e.yml:1: there is no such setting; --help lists them")
+        #expect(
+            try refusal("\"beat.grac\\e[1m\": 1")
+                == "e.yml:1: beat.grac\u{fffd}[1m is no setting; did you mean beat.grace?"
+        )
     }
 }
 
