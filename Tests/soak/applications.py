@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+import kombu.exceptions
 import psycopg
 import redis
 from contents import LOCK_MILLISECONDS, QUEUE, TASK, fill_database, fill_redis
@@ -117,7 +118,7 @@ class Application:
                     self._tick(client, count)
                 elif self.redis.is_refilled:
                     self.fill()
-            except (redis.RedisError, OSError):
+            except (redis.RedisError, kombu.exceptions.OperationalError, OSError):
                 client.close()
                 client = self.redis.connect(self.database)  # with the password as it is now
 

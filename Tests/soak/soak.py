@@ -198,6 +198,8 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
     except TimeoutError as error:
         problems.append(f"{error}: began with {first}, ended with {last}")
     recovered = time.monotonic() - recovery
+    if not all(life.is_alive() for life in lives):
+        problems.append("an application has ended")
     status = exporter.stop()
     if status != 0:
         problems.append(f"the exporter ended with status {status}")
