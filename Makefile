@@ -7,7 +7,7 @@ STRICT := --explicit-target-dependency-import-check error
 RUFF_STYLE := --line-length 100 --target-version py310
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
-.PHONY: build run demo test lint format bench bench-beat screenshots deb test-package test-image dependencies
+.PHONY: build run demo test lint format bench bench-beat screenshots docs deb test-package test-image dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -58,6 +58,10 @@ bench: build
 screenshots: build
 	demo/install test
 	$(PYTHON) demo/screenshots.py
+
+## What docs/ takes from the program: flags.md and metrics-reference.md.
+docs: build
+	$(PYTHON) demo/reference.py
 
 ## How soon each dead beat is known (half an hour), and an hour of normal life without a page.
 bench-beat: build

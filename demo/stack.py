@@ -163,6 +163,15 @@ def beat(
     )
 
 
+def exporter_binary() -> Path:
+    """CELERY_BEAT_EXPORTER_BINARY, or the release build; FileNotFoundError when it is not there."""
+    release = PROJECT / ".build" / "release" / "celery-beat-exporter"
+    binary = Path(os.environ.get("CELERY_BEAT_EXPORTER_BINARY", release)).absolute()
+    if not binary.exists():
+        raise FileNotFoundError(f"{binary} does not exist: run `make build`")
+    return binary
+
+
 class Exporter(WebProcess):
     """The exporter: CELERY_BEAT_EXPORTER_BINARY, or the release build."""
 
@@ -175,10 +184,7 @@ class Exporter(WebProcess):
         name: str = "exporter",
     ) -> None:
         """FileNotFoundError when there is no such binary."""
-        release = PROJECT / ".build" / "release" / "celery-beat-exporter"
-        binary = Path(os.environ.get("CELERY_BEAT_EXPORTER_BINARY", release)).absolute()
-        if not binary.exists():
-            raise FileNotFoundError(f"{binary} does not exist: run `make build`")
+        binary = exporter_binary()
         port = port or free_port()
         command = [binary, f"--web.listen-address=127.0.0.1:{port}", *flags]
         super().__init__(name, folder, port, command, environment=environment)

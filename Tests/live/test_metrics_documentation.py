@@ -1,16 +1,16 @@
-"""docs/metrics.md against the program, and each of its queries in a Prometheus with data for it."""
+"""What docs/ says of metrics against the program, and every query there in a Prometheus with data for it."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
-from celery import Celery
-from prometheus_client.parser import text_string_to_metric_families
+import reference
+from reference import busy_stack, families_of_sources, metrics_document, wait_for_families
 from servers import wait_until
 from stack import PROJECT, Stack
 
@@ -18,17 +18,16 @@ SECONDS = 60.0  # longest wait for something that normally takes twenty
 DOCUMENT = PROJECT / "docs" / "metrics.md"
 FAMILIES = "| family | type | labels | meaning |"
 QUERIES = "| question | PromQL |"
+PAGES = [
+    path.relative_to(PROJECT)
+    for path in [*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")]
+    if path != DOCUMENT
+]
 # Of a series besides what the exporter gives it.
 PROMETHEUS_LABELS = {"job", "instance"}
 SUFFIXES = ("_bucket", "_sum", "_count")
 # A selector without its range. No other word of PromQL begins so.
 SELECTOR = re.compile(r"\b((?:celery|process)_\w+)(\{[^}]*\})?")
-
-
-@dataclass(frozen=True)
-class Family:
-    type: str
-    labels: frozenset[str]
 
 
 def rows(header: str) -> Iterator[list[str]]:
@@ -43,10 +42,11 @@ def quoted(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def documented() -> dict[str, Family]:
+def documented() -> dict[str, tuple[str, frozenset[str]]]:
+    """Type and labels of each family."""
     found = {}
     for names, kind, labels, _ in rows(FAMILIES):
-        family = Family(kind, frozenset(re.findall(r"\w+", labels)))
+        family = (kind, frozenset(re.findall(r"\w+", labels)))
         for name in quoted(names):
             assert name not in found, f"{name} is documented twice"
             found[name] = family
@@ -74,53 +74,22 @@ def family_of(sample: str) -> str:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All of a real Celery, in which everything that the exporter tells of soon happens."""
-    stack = Stack(tmp_path_factory.mktemp("documentation"))
-    for recorder in (stack.worker, stack.beat):
-        recorder.environment["CELERY_SIGNALS_TABLES"] = "both"
-    with stack:
-        with contextlib.closing(Celery("test", broker=stack.redis_url)) as application:
-            application.send_task("shop.mail.send_newsletter", queue="mail")
-            for _ in range(10):
-                application.send_task("shop.orders.settle")
+    with busy_stack(tmp_path_factory.mktemp("documentation")) as stack:
         yield stack
 
 
 def test_every_family_of_the_sources_is_documented() -> None:
     """And nothing else, with its type."""
-    found = {}
-    for source in (PROJECT / "Sources").rglob("*.swift"):
-        for name, kind in re.findall(
-            r'MetricFamily\(\s*"(\w+)".*?type: \.(\w+)\s*\)', source.read_text(), re.DOTALL
-        ):
-            assert name not in found, f"two families {name}"
-            found[name] = kind
-    assert found == {name: family.type for name, family in documented().items()}
+    assert families_of_sources() == {name: kind for name, (kind, _) in documented().items()}
 
 
 def test_every_family_is_documented_as_it_is_served(stack: Stack) -> None:
-    found: dict[str, Family] = {}  # some are served only for a while
-
-    def are_there() -> bool:
-        found.update(served(stack))
-        return documented().keys() <= found.keys()
-
+    found: dict[str, reference.Family] = {}
     with contextlib.suppress(TimeoutError):
-        wait_until(are_there, SECONDS, "every documented family")
-    assert found == documented()
-
-
-def served(stack: Stack) -> dict[str, Family]:
-    """The families that have samples."""
-    found = {}
-    for family in text_string_to_metric_families(stack.exporter.text()):
-        sets = {frozenset(sample.labels.keys() - {"le"}) for sample in family.samples}
-        if sets:
-            (labels,) = sets
-            # The parser takes the suffix of counters for no part of their names.
-            suffix = "_total" if family.type == "counter" else ""
-            found[family.name + suffix] = Family(family.type, labels)
-    return found
+        wait_for_families(stack, found, documented())
+    served = {name: (one.type, frozenset(one.labels)) for name, one in found.items()}
+    assert served == documented()
+    assert reference.METRICS.read_text() == metrics_document(found), "run `make docs`"
 
 
 def test_every_family_has_a_query() -> None:
@@ -133,7 +102,7 @@ def test_query(stack: Stack, query: str) -> None:
     """Prometheus answers, and finds data for each part of it; labels are those of the families."""
     found = list(selectors(query))
     assert found
-    labels = PROMETHEUS_LABELS.union(*(documented()[family].labels for family, _ in found))
+    labels = PROMETHEUS_LABELS.union(*(documented()[family][1] for family, _ in found))
     named = re.findall(r"[{,]\s*(\w+)\s*[=!]", query)
     for group in re.findall(r"\bby \(([^)]*)\)", query):
         named += re.findall(r"\w+", group)
@@ -144,7 +113,32 @@ def test_query(stack: Stack, query: str) -> None:
             SECONDS,
             selector,
         )
+    answered(stack, query)
+
+
+def answered(stack: Stack, query: str) -> None:
     try:
         stack.prometheus.query(query)
     except HTTPError as error:
-        pytest.fail(error.read().decode())
+        pytest.fail(f"{query}: {error.read().decode()}")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_queries_of_other_pages(stack: Stack, path: Path) -> None:
+    """Each query in their text is one, of families that there are, with labels that these have."""
+    text = (PROJECT / path).read_text()
+    found = re.findall(r"^```promql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found += [code for code in re.findall(r"`([^`\n]+)`", text) if is_query(code)]
+    for query in found:
+        labels = set(PROMETHEUS_LABELS)
+        for family, _ in selectors(query):
+            labels |= documented()[family][1]
+        assert set(re.findall(r"[{,]\s*(\w+)\s*[=!]", query)) <= labels, query
+        answered(stack, query)
+
+
+def is_query(code: str) -> bool:
+    """Whether it asks of a family: names of tables and modules begin with celery_, too."""
+    if re.search(r"\{[\w,]+\}|[…/$]|^#", code):  # a family with its labels, a path, a sample
+        return False
+    return any(family in documented() for family, _ in selectors(code))
