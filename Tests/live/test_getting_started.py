@@ -161,3 +161,14 @@ def test_section(reader: Reader, section: str) -> None:
     assert "```console\n" in section
     reader.read(INTRODUCTION)
     reader.read(section)
+
+
+def test_coming_from_a_lock_check(reader: Reader) -> None:
+    """The commands of docs/migration.md, with the RedBeat of the first section."""
+    page = (PROJECT / "docs" / "migration.md").read_text()
+    check = page.partition("\n## From celery-exporter")[0]
+
+    reader.read(INTRODUCTION)
+    reader.read(SECTIONS[0])
+    reader.read(check)
+    assert "```sh\n" in check and "```console\n" in check
