@@ -12,17 +12,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from measuring import PROJECT, Bar, Table
 
-PROJECT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(PROJECT / "demo"))
-
+# isort: split
 from servers import PostgresServer, free_port, wait_until
 from stack import Exporter, WebProcess, fetch, write_json
 
@@ -33,6 +31,8 @@ TASK_NAMES = 50
 RECENT_SECONDS = 150
 COLLECTIONS = 20
 SECONDS = 60.0
+# Of the time at the smallest size.
+BAR = Bar(1.5)
 NAIVE = "SELECT task_name, status, count(*) AS total FROM task_info GROUP BY task_name, status"
 FILL = f"""
 INSERT INTO task_info (task_id, status, task_name, root_task_id, retry_count, task_time, completed_time)
@@ -50,10 +50,6 @@ class Cost:
 
     milliseconds: float
     buffers: float
-
-    def beside(self, other: Cost) -> str:
-        times = self.milliseconds / other.milliseconds
-        return f"{self.milliseconds:.2f} ms, {self.buffers:.0f} buffers ({times:.1f} times the smallest)"
 
 
 class Bench:
@@ -164,8 +160,7 @@ class Bench:
                 connection.execute(NAIVE)
         return self.cost(url, NAIVE + "%", 3)
 
-    def postgres_exporter(self, url: str) -> tuple[Cost, float]:
-        """What a scrape costs, and how many seconds it takes."""
+    def postgres_exporter(self, url: str) -> Cost:
         queries = self.folder / "queries.json"
         metrics = [
             {"task_name": {"usage": "LABEL"}},
@@ -181,11 +176,9 @@ class Bench:
         with process:
             fetch(f"{process.url}/metrics")
             self.reset(url)
-            begin = time.monotonic()
             for _ in range(3):
                 fetch(f"{process.url}/metrics")
-            seconds = (time.monotonic() - begin) / 3
-        return self.cost(url, NAIVE + "%", 3), seconds
+        return self.cost(url, NAIVE + "%", 3)
 
 
 class PostgresExporter(WebProcess):
@@ -209,6 +202,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     sizes = parser.parse_args().sizes
+    table = Table(
+        f"What a collection costs PostgreSQL, {TASKS_PER_SECOND * 60:,} tasks a minute",
+        *("rows", "what asks", "ms", "buffers", "ratio to the fewest rows", "bar", ""),
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = {
@@ -219,21 +216,21 @@ def main() -> None:
         }
         with PostgresServer(folder, settings=settings) as server:
             bench = Bench(folder, server)
-            first: dict[str, Cost] = {}
+            first: dict[str, float] = {}
 
-            def tell(what: str, cost: Cost, more: str = "") -> None:
-                print(f"  {what}: {cost.beside(first.setdefault(what, cost))}{more}", flush=True)
+            def tell(rows: int, what: str, cost: Cost, bar: Bar | None = None) -> None:
+                ratio = cost.milliseconds / first.setdefault(what, cost.milliseconds)
+                cells = [f"{cost.milliseconds:.2f}", f"{cost.buffers:.0f}", f"{ratio:.1f}"]
+                table.row(f"{rows:,}", what, *cells, *(bar.cells(ratio) if bar else ("–", "")))
 
             for rows in sizes:
                 url = bench.fill(rows)
-                print(f"{rows:,} rows, {TASKS_PER_SECOND * 60:,} tasks a minute", flush=True)
-                tell("our collection", bench.ours(url))
-                tell("naive GROUP BY", bench.naive(url))
-                cost, seconds = bench.postgres_exporter(url)
-                tell("postgres_exporter with it", cost, f", {seconds:.3f} s a scrape")
+                tell(rows, "exporter's collection", bench.ours(url), BAR)
+                tell(rows, "naive GROUP BY", bench.naive(url))
+                tell(rows, "postgres_exporter with it", bench.postgres_exporter(url))
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute("DROP INDEX task_info_completed_time")
-                tell("our collection without the index", bench.ours(url))
+                tell(rows, "exporter's collection without the index", bench.ours(url))
 
 
 if __name__ == "__main__":
