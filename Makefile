@@ -48,10 +48,16 @@ format: dependencies
 	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
 	deploy/kubernetes/prometheus-rule >deploy/kubernetes/monitoring/prometheusrule.yaml
 
-## Requests per second and memory beside a plain libmicrohttpd server; what a collection costs PostgreSQL at any size.
+## Every figure of docs/performance.md, beside other programs in one run: about 25 minutes.
 bench: build
 	demo/install bench
+	$(PYTHON) benchmarks/machine.py
 	$(PYTHON) benchmarks/serving.py
+	$(PYTHON) benchmarks/peers.py
+	$(PYTHON) benchmarks/start.py
+	$(PYTHON) benchmarks/memory.py
+	$(PYTHON) benchmarks/processor.py
+	$(PYTHON) benchmarks/redis_collection.py
 	$(PYTHON) benchmarks/tasks.py
 
 ## The pictures of the status page in docs/images.
