@@ -48,7 +48,7 @@ format: dependencies
 	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
 	deploy/kubernetes/prometheus-rule >deploy/kubernetes/monitoring/prometheusrule.yaml
 
-## Every figure of docs/performance.md, beside other programs in one run: about 25 minutes.
+## Every figure of docs/performance.md, beside other programs in one run: about half an hour.
 bench: build
 	demo/install bench
 	$(PYTHON) benchmarks/machine.py

@@ -47,7 +47,10 @@ def main() -> None:
             contents = Contents(server, series)
             pair = (contents.exporter(folder), contents.redis_exporter(folder))
             ours, theirs = (measure(one, options.minutes, options.seconds) for one in pair)
-        whens = (f"scraped every {SCRAPE_SECONDS:g} s", f"scraped for {options.seconds} s on end")
+        whens = (
+            f"scraped every {SCRAPE_SECONDS:g} s for {options.minutes:g} min",
+            f"scraped for {options.seconds} s on end",
+        )
         for when, one, other in zip(whens, ours[1:], theirs[1:]):
             ratio = one / other
             bar = BAR.cells(ratio) if series == SERIES[0] else ("–", "")

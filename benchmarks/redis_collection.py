@@ -1,8 +1,8 @@
 """What a steady collection from Redis takes and how many round trips, at any number of schedule entries and queues.
 
 A real beat lives on the schedule, ticks every second and sends a task each time. Times are those that
-the exporter tells of itself. Beside it, `redis-cli --pipe` sends the same commands: the least that
-any client would need, since it makes nothing of the replies.
+the exporter tells of itself. Beside it, `redis-cli --pipe` sends the same commands many times in one
+go: the least that any client would need, since it never waits and makes nothing of the replies.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from servers import RedisServer, wait_until
 from stack import Exporter
 
 FEW = 10
-SIZES = tuple((entries, FEW) for entries in (10, 1000, 10_000)) + tuple(
-    (FEW, queues) for queues in (1, 100, 1000)
-)
-# By collector: a command that only its connection sends.
-COLLECTORS = {"redbeat": b"ZCARD", "queues": b"LLEN"}
+# What each collector reads: so many entries and queues.
+SIZES = {
+    "redbeat": [(entries, FEW) for entries in (10, 1000, 10_000)],
+    "queues": [(FEW, queues) for queues in (1, 100, 1000)],
+}
+# A command that only this collector's connection sends.
+COMMANDS = {"redbeat": b"ZCARD", "queues": b"LLEN"}
 SECONDS = 120.0
 STEADY_COLLECTIONS = 5
 ROUND_TRIPS = Bar(4)
@@ -119,11 +121,7 @@ def pipe_milliseconds(server: RedisServer, commands: bytes, rounds: int) -> floa
     return statistics.median(each) * 1000
 
 
-def collections_so_far(proxy: RoundTrips) -> int:
-    return min(len(proxy.collections(word)) for word in COLLECTORS.values())
-
-
-def measure(entries: int, queues: int, collections: int, table: Table) -> None:
+def measure(collector: str, entries: int, queues: int, collections: int, table: Table) -> None:
     with tempfile.TemporaryDirectory() as path, RedisServer(Path(path)) as server:
         folder = Path(path)
         sizes = (entries, queues)
@@ -131,29 +129,28 @@ def measure(entries: int, queues: int, collections: int, table: Table) -> None:
             direct = Steady(folder, server.port, "250ms", *sizes)
             with direct.exporter:
                 direct.wait()
-                took = {one: direct.milliseconds(one, collections) for one in COLLECTORS}
+                took = direct.milliseconds(collector, collections)
             with RoundTrips(server.port) as proxy:
+                so_far = lambda: proxy.collections(COMMANDS[collector])
                 behind = Steady(folder, proxy.port, "2s", *sizes)
                 with behind.exporter:
                     behind.wait()
-                    enough = collections_so_far(proxy) + STEADY_COLLECTIONS
-                    more = lambda: collections_so_far(proxy) >= enough
-                    wait_until(more, SECONDS, "collections through the proxy")
-        for one, word in COLLECTORS.items():
-            counted = proxy.collections(word)
-            commands = counted[-1].commands
-            trips = max(collection.round_trips for collection in counted)
-            pipe = pipe_milliseconds(server, commands, 5)
-            table.row(
-                f"{entries:,} entries, {queues:,} queues",
-                one,
-                str(commands.count(b"\r\n*") + 1),
-                f"{trips} ({' '.join(ROUND_TRIPS.cells(trips))})",
-                f"{took[one]:.2f}",
-                f"{pipe:.2f}",
-                f"{took[one] / pipe:.1f}",
-                *MILLISECONDS.cells(took[one]),
-            )
+                    enough = len(so_far()) + STEADY_COLLECTIONS
+                    what = "collections through the proxy"
+                    wait_until(lambda: len(so_far()) >= enough, SECONDS, what)
+        commands = so_far()[-1].commands
+        trips = max(collection.round_trips for collection in so_far())
+        pipe = pipe_milliseconds(server, commands, 5)
+        table.row(
+            f"{entries:,} entries, {queues:,} queues",
+            collector,
+            str(commands.count(b"\r\n*") + 1),
+            f"{trips} ({' '.join(ROUND_TRIPS.cells(trips))})",
+            f"{took:.2f}",
+            f"{pipe:.2f}",
+            f"{took / pipe:.1f}",
+            *MILLISECONDS.cells(took),
+        )
 
 
 def main() -> None:
@@ -165,8 +162,9 @@ def main() -> None:
         *("Redis", "collector", "commands", "round trips", "exporter"),
         *("redis-cli --pipe", "ratio", "bar", ""),
     )
-    for entries, queues in SIZES:
-        measure(entries, queues, collections, table)
+    for collector, sizes in SIZES.items():
+        for entries, queues in sizes:
+            measure(collector, entries, queues, collections, table)
 
 
 if __name__ == "__main__":

@@ -220,7 +220,7 @@ def main() -> None:
 
             def tell(rows: int, what: str, cost: Cost, bar: Bar | None = None) -> None:
                 ratio = cost.milliseconds / first.setdefault(what, cost.milliseconds)
-                cells = [f"{cost.milliseconds:.2f}", f"{cost.buffers:.0f}", f"{ratio:.1f}"]
+                cells = [f"{cost.milliseconds:.2f}", f"{cost.buffers:.0f}", f"{ratio:.2f}"]
                 table.row(f"{rows:,}", what, *cells, *(bar.cells(ratio) if bar else ("–", "")))
 
             for rows in sizes:
