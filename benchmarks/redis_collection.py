@@ -147,7 +147,7 @@ def measure(collector: str, entries: int, queues: int, collections: int, table: 
             str(commands.count(b"\r\n*") + 1),
             f"{trips} ({' '.join(ROUND_TRIPS.cells(trips))})",
             f"{took:.2f}",
-            f"{pipe:.2f}",
+            f"{pipe:.3f}",
             f"{took / pipe:.1f}",
             *MILLISECONDS.cells(took),
         )

@@ -74,7 +74,10 @@ class RoundTrips:
             while True:
                 readable, _, _ = select.select([client, server], [], [], SILENCE_SECONDS)
                 if client in readable:
-                    asked = client.recv(PIECE_BYTES)
+                    try:
+                        asked = client.recv(PIECE_BYTES)
+                    except ConnectionResetError:  # it ended with replies unread
+                        return
                     if not asked:
                         return
                     now = time.monotonic()
