@@ -99,6 +99,14 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "celery-beat-exporter", "Celery", "Collectors", "Redis", "Postgres", "HTTP", "YAML", "Exposition",
+                argumentParser, logging,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "ExporterTests",
             dependencies: [
                 "celery-beat-exporter", "Collectors", "Collection", "Celery", "Redis", "HTTP", "Exposition",
