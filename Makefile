@@ -5,9 +5,14 @@ PYTHON := .venv/bin/python
 STRICT := --explicit-target-dependency-import-check error
 # The recorder's oldest Python is older, the demo's Celery wants this.
 RUFF_STYLE := --line-length 100 --target-version py310
+THREAD_SANITIZER := --sanitize=thread --scratch-path .build-tsan -Xlinker $(CURDIR)/.build-tsan/mutex.o
+# Live tests in which much happens at once. Two hold memory to bounds, which sanitizers need more of.
+SANITIZED := $(addprefix Tests/live/test_,faults.py redbeat_faults.py reload.py targets.py serving.py) \
+	--deselect Tests/live/test_reload.py::test_reloads_leave_nothing_behind \
+	--deselect Tests/live/test_targets.py::test_many_targets_do_not_feel_one_that_hangs_and_one_that_is_dead
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
-.PHONY: build run demo test lint format bench bench-beat screenshots docs deb test-package test-image dependencies
+.PHONY: build run demo test test-sanitize fuzz soak lint format bench bench-beat screenshots docs deb test-package test-image dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -28,6 +33,28 @@ test: build
 	promtool test rules alerts/tests/*.yml
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
 	$(PYTHON) -m pytest -q -n 3 --dist loadfile Tests/live
+
+## Swift tests under the thread and the address sanitizer, faults against a program under the thread sanitizer: 20 minutes.
+test-sanitize: dependencies
+	demo/install test
+	mkdir -p .build-tsan
+	clang -O1 -fPIC -c Tests/sanitizers/mutex.c -o .build-tsan/mutex.o
+	$(PYTHON) Tests/with_servers.py swift test $(STRICT) $(THREAD_SANITIZER)
+	$(PYTHON) Tests/with_servers.py swift test $(STRICT) --sanitize=address --scratch-path .build-asan
+	swift build $(STRICT) $(THREAD_SANITIZER) --product celery-beat-exporter
+	CELERY_BEAT_EXPORTER_BINARY=.build-tsan/debug/celery-beat-exporter TSAN_OPTIONS="halt_on_error=1" \
+		$(PYTHON) -m pytest -q $(SANITIZED)
+
+## Every reader of foreign data under hostile inputs, others at each run: ten minutes, or FUZZ_SECONDS.
+fuzz: export FUZZ_SECONDS ?= 600
+fuzz: export FUZZ_SEED ?= $(shell date +%s)
+fuzz: dependencies
+	swift test -c release -Xswiftc -enable-testing $(STRICT) --scratch-path .build-fuzz --filter FuzzTests
+
+## Half an hour of faults under 200 scrapes a second.
+soak: build
+	demo/install test
+	$(PYTHON) Tests/soak/soak.py --minutes $(or $(SOAK_MINUTES),30) --seed $(or $(SOAK_SEED),1)
 
 ## Formats and style, without changing anything.
 lint:

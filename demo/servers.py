@@ -33,7 +33,8 @@ INITDB_SECONDS = 60.0
 POLL_SECONDS = 0.02
 
 # What a child sees of our environment. The rest (a CELERY_BROKER_URL, say) is the user's own affair.
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR")
+# Sanitizers are told by it what to do when they have found something.
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "TSAN_OPTIONS", "ASAN_OPTIONS")
 
 # Below the range that Linux gives to outgoing connections (net.ipv4.ip_local_port_range starts at
 # 32768): while a server is down nobody is given its port, and a client that tries to reconnect to
