@@ -990,11 +990,12 @@ def test_more_exceptions_than_are_kept(
     database.execute(celery_signals.SCHEMA)
     watcher = exporter(COLLECT, "--tasks.max-exceptions=3", DATABASE_URL=database_url)
     for number in range(6):
-        task_ids = insert(database, status="FAILURE", count=2)
-        database.execute(
-            "UPDATE task_info SET error_message = %s WHERE task_id = ANY(%s)",
-            (f"Error{number}: x", task_ids),
-        )
+        with database.transaction():
+            task_ids = insert(database, status="FAILURE", count=2)
+            database.execute(
+                "UPDATE task_info SET error_message = %s WHERE task_id = ANY(%s)",
+                (f"Error{number}: x", task_ids),
+            )
         read(watcher)
     metrics = read(watcher)
     kept = {("a", f"Error{number}"): 2 for number in range(3)}
