@@ -23,7 +23,8 @@ extension RedisAddress {
         }
         let scheme = url[..<schemeEnd.lowerBound].lowercased()
         var parts = [url[schemeEnd.upperBound...]]
-        if scheme.hasSuffix("sentinel") {
+        // Not what ends like one of them: it is quoted, and may be the beginning of a password.
+        if ["sentinel", "redis-sentinel"].contains(scheme) {
             parts = Self.split(parts[0], at: ";\(scheme)://")
             guard !parts.contains(where: { $0.contains("://") }) else {
                 throw RedisAddressError(description: "write \(scheme):// before each host of the list")

@@ -36,6 +36,7 @@ import Testing
         "sentinel://:secret@h:x", "redis-cluster://h,:secret@h:0", "redis-cluster://h/1",
         "sentinel://secret@h;redis://secret@h2", "redis://h/%00", "redis://secret#x@h",
         "redis://secret?x@h", "redis://[::1]6379", "redis://:%+f@h",
+        "redis:secret@sentinel://h://x",
     ])
     func refusedWithoutASecret(url: String) {
         let error = #expect(throws: RedisAddressError.self) { try RedisAddress(url: url) }
