@@ -3,7 +3,6 @@ internal import CYAML
 extension YAMLNode {
     /// Bytes of a document.
     package static let maximumBytes = 1 << 20
-    private static let maximumDepth = 16
 
     /// Reads a document; nil where it is empty.
     ///
@@ -15,7 +14,7 @@ extension YAMLNode {
         }
         let events = try YAMLEvents(bytes)
         var parser = YAMLParser(events: events.all[...])
-        return try parser.document(maximumDepth: maximumDepth)
+        return try parser.document()
     }
 }
 
@@ -38,6 +37,9 @@ private struct YAMLEvents {
     private(set) var all: [YAMLEvent] = []
 
     private static let maximumEvents = 100_000
+    private static let maximumDepth = 16
+    /// Lists and mappings that are open. What lies deeper is refused as it comes, since libyaml would take ever longer for it.
+    private var depth = 0
 
     init(_ bytes: [UInt8]) throws(YAMLError) {
         var parser = yaml_parser_t()
@@ -79,9 +81,15 @@ private struct YAMLEvents {
         if hasTag(event) { throw YAMLError(line: line, problem: "tags (!name) are not supported") }
         switch event.type {
         case YAML_DOCUMENT_START_EVENT: add(.documentStart)
-        case YAML_SEQUENCE_START_EVENT: add(.sequenceStart)
-        case YAML_MAPPING_START_EVENT: add(.mappingStart)
-        case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT: add(.end)
+        case YAML_SEQUENCE_START_EVENT, YAML_MAPPING_START_EVENT:
+            depth += 1
+            guard depth <= Self.maximumDepth else {
+                throw YAMLError(line: line, problem: "values are nested too deeply")
+            }
+            add(event.type == YAML_SEQUENCE_START_EVENT ? .sequenceStart : .mappingStart)
+        case YAML_SEQUENCE_END_EVENT, YAML_MAPPING_END_EVENT:
+            depth -= 1
+            add(.end)
         case YAML_SCALAR_EVENT:
             let text = UnsafeBufferPointer(start: event.data.scalar.value, count: event.data.scalar.length)
             let isPlain = event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE
@@ -107,9 +115,9 @@ private func hasTag(_ event: yaml_event_t) -> Bool {
 private struct YAMLParser {
     var events: ArraySlice<YAMLEvent>
 
-    mutating func document(maximumDepth: Int) throws(YAMLError) -> YAMLNode? {
+    mutating func document() throws(YAMLError) -> YAMLNode? {
         guard next()?.kind == .documentStart else { return nil }
-        let node = try node(maximumDepth: maximumDepth)
+        let node = try node()
         if let other = next() {
             throw YAMLError(line: other.line, problem: "a second document begins; give one file one document")
         }
@@ -120,27 +128,26 @@ private struct YAMLParser {
         events.popFirst()
     }
 
-    private mutating func node(maximumDepth: Int) throws(YAMLError) -> YAMLNode {
+    private mutating func node() throws(YAMLError) -> YAMLNode {
         guard let event = next() else { throw YAMLError(line: 1, problem: "the file ends within a value") }
-        guard maximumDepth > 0 else { throw YAMLError(line: event.line, problem: "values are nested too deeply") }
         switch event.kind {
         case .scalar(let text, let isQuoted):
             return YAMLNode(.scalar(text), line: event.line, isQuoted: isQuoted)
         case .sequenceStart:
             var nodes: [YAMLNode] = []
-            while events.first?.kind != .end { nodes.append(try node(maximumDepth: maximumDepth - 1)) }
+            while events.first?.kind != .end { nodes.append(try node()) }
             _ = next()
             return YAMLNode(.sequence(nodes), line: event.line)
         case .mappingStart:
             var pairs: [YAMLNode.Pair] = []
             var lines: [String: Int] = [:]
             while events.first?.kind != .end {
-                let key = try node(maximumDepth: maximumDepth - 1)
+                let key = try node()
                 guard let name = key.scalar else { throw YAMLError(line: key.line, problem: "a key must be a name") }
                 if let before = lines.updateValue(key.line, forKey: name) {
                     throw YAMLError(line: key.line, problem: "the same key stands in line \(before)")
                 }
-                let value = try node(maximumDepth: maximumDepth - 1)
+                let value = try node()
                 pairs.append(YAMLNode.Pair(key: name, line: key.line, value: value))
             }
             _ = next()
