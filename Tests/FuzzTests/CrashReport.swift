@@ -31,7 +31,8 @@ enum CrashReport {
     static func during<Result>(_ text: String, _ body: () -> Result) -> Result {
         _ = install
         var handlerStack = stack_t(ss_sp: stack, ss_flags: 0, ss_size: 1 << 16)
-        sigaltstack(&handlerStack, nil)
+        var stackBefore = stack_t()
+        sigaltstack(&handlerStack, &stackBefore)
         let bytes = Array("fuzz: ended by \(text)\n".utf8).prefix(256)
         for (index, byte) in bytes.enumerated() { line[index] = byte }
         length = bytes.count
@@ -39,6 +40,7 @@ enum CrashReport {
         defer {
             alarm(0)
             length = 0
+            sigaltstack(&stackBefore, nil)
         }
         return body()
     }
