@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-import kombu.exceptions
 import psycopg
 import redis
 from contents import LOCK_MILLISECONDS, QUEUE, TASK, fill_database, fill_redis
@@ -31,8 +30,11 @@ class Redis(RedisServer):
         super().__init__(folder, arguments=["--requirepass", uuid.uuid4().hex])
         self.is_refilled = True  # by its applications, when they find it empty
 
+    def url_of(self, database: int) -> str:
+        return f"{self.url.rpartition('/')[0]}/{database}"
+
     def connect(self, database: int = 0) -> redis.Redis:
-        return redis.Redis.from_url(self.url, db=database, socket_timeout=CLIENT_SECONDS)
+        return redis.Redis.from_url(self.url_of(database), socket_timeout=CLIENT_SECONDS)
 
     def change_password(self) -> None:
         password = uuid.uuid4().hex
@@ -79,6 +81,7 @@ class Application:
         self.redis = redis_server
         self.database = database
         self.postgres = postgres
+        self._contents: dict[bytes, bytes] = {}
         self._secrets = {
             "broker.url-file": folder / f"broker-{name}",
             "database.url-file": folder / f"database-{name}",
@@ -90,7 +93,7 @@ class Application:
 
     @property
     def broker_url(self) -> str:
-        return f"{self.redis.url.rpartition('/')[0]}/{self.database}"
+        return self.redis.url_of(self.database)
 
     def settings(self) -> dict[str, object]:
         """Its part of the exporter's file."""
@@ -102,9 +105,18 @@ class Application:
         self._secrets["database.url-file"].write_text(self.postgres.url)
 
     def fill(self) -> None:
+        """What RedBeat and kombu have written, at first by themselves, and later as it was then."""
         with self.redis.connect(self.database) as client:
-            client.flushdb()
-        fill_redis(self.broker_url, ENTRIES)
+            if not self._contents:
+                fill_redis(self.broker_url, ENTRIES)
+                self._contents = {key: client.dump(key) for key in client.scan_iter()}
+                return
+            pipeline = client.pipeline()
+            pipeline.flushdb()
+            for key, dump in self._contents.items():
+                pipeline.restore(key, 0, dump)
+            pipeline.set("redbeat::lock", uuid.uuid1().hex, px=LOCK_MILLISECONDS)
+            pipeline.execute()
 
     def live(self, end: threading.Event) -> None:
         """Beat sends tasks, workers take them. Its servers may do what they like."""
@@ -118,7 +130,7 @@ class Application:
                     self._tick(client, count)
                 elif self.redis.is_refilled:
                     self.fill()
-            except (redis.RedisError, kombu.exceptions.OperationalError, OSError):
+            except (redis.RedisError, OSError):
                 client.close()
                 client = self.redis.connect(self.database)  # with the password as it is now
 

@@ -115,8 +115,9 @@ class Trouble:
             self._active.pop(subject)[1].close()
 
 
-def is_well(exporter: Exporter, applications: list[Application]) -> bool:
-    """Whether all sources of all applications are read and their beats live."""
+def ailing(exporter: Exporter, applications: list[Application]) -> list[str]:
+    """The applications of which a source is not read, or the beat not known to live, and what is."""
+    found = []
     for application in applications:
         metrics = parse_metrics(fetch(exporter.url + application.path))
         up = {
@@ -126,8 +127,8 @@ def is_well(exporter: Exporter, applications: list[Application]) -> bool:
         }
         beat = metrics.get(("celery_beat_up", frozenset({("scheduler", "redbeat")})))
         if up != SOURCES or beat != 1:
-            return False
-    return True
+            found.append(f"{application.path}: sources {sorted(up)}, celery_beat_up {beat}")
+    return found
 
 
 def main() -> int:
@@ -152,6 +153,8 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
     ]
     configuration = ConfigurationFile(folder / "exporter.yml", applications)
     configuration.write()
+    for application in applications:
+        application.fill()
 
     end = threading.Event()
     lives = [threading.Thread(target=one.live, args=(end,)) for one in applications]
@@ -163,7 +166,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
 
     exporter = Exporter(folder, f"--config.file={configuration.path}")
     running.enter_context(exporter)
-    wait_until(lambda: is_well(exporter, applications), RECOVERY_SECONDS, "all to be read")
+    wait_until(lambda: not ailing(exporter, applications), RECOVERY_SECONDS, "all to be read")
     first = Held.by(exporter, 0)
 
     choices = random.Random(options.seed)
@@ -188,7 +191,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
         nonlocal last
         last = Held.by(exporter, options.minutes)
         is_held = last.descriptors > first.descriptors or last.threads > first.threads
-        return is_well(exporter, applications) and not is_held
+        return not ailing(exporter, applications) and not is_held
 
     configuration.write()
     if reload(exporter.port) != 200:
@@ -197,6 +200,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
         wait_until(is_as_before, RECOVERY_SECONDS, "everything to be as it was")
     except TimeoutError as error:
         problems.append(f"{error}: began with {first}, ended with {last}")
+        problems += ailing(exporter, applications)
     recovered = time.monotonic() - recovery
     if not all(life.is_alive() for life in lives):
         problems.append("an application has ended")
