@@ -19,7 +19,10 @@ COPY Package.swift ./
 COPY Sources Sources
 # The manifest names the tests, so the package manager wants to see them.
 COPY Tests Tests
-RUN swift build --configuration release --static-swift-stdlib --product celery-beat-exporter \
+# As `make build` does it: libstdc++ within the program.
+RUN mkdir archives && ln -s "$(clang -print-file-name=libstdc++.a)" archives/ \
+    && swift build --configuration release --static-swift-stdlib -Xlinker -L/source/archives \
+        --product celery-beat-exporter \
     && strip -o /celery-beat-exporter .build/release/celery-beat-exporter
 
 FROM ${DEBIAN_IMAGE}
@@ -28,7 +31,7 @@ FROM ${DEBIAN_IMAGE}
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        ca-certificates libgnutls30 libhiredis0.14 libmicrohttpd12 libpq5 libssl3 libstdc++6 libyaml-0-2 tzdata zlib1g \
+        ca-certificates libgnutls30 libhiredis0.14 libmicrohttpd12 libpq5 libssl3 libyaml-0-2 tzdata zlib1g \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/aux-cache
 
 COPY --from=build /celery-beat-exporter /usr/local/bin/celery-beat-exporter

@@ -13,6 +13,9 @@ package struct PostgresAddress: Equatable, Sendable {
 
     /// Reads a URL or a keyword string.
     package init(_ text: String) throws(PostgresAddressError) {
+        if let missingLibPQ {
+            throw PostgresAddressError(description: "load libpq: \(missingLibPQ); install it (Debian: libpq5)")
+        }
         var connectionString = text
         var ignored: [String] = []
         if let schemeEnd = text.firstRange(of: "://") {
@@ -47,13 +50,13 @@ package struct PostgresAddress: Equatable, Sendable {
         }
 
         // libpq's message may quote the text, password included, so it is not passed on.
-        guard let options = PQconninfoParse(connectionString, nil) else {
+        guard let options = libpq.PQconninfoParse(connectionString, nil) else {
             throw PostgresAddressError(
                 description: "not understood by libpq; write postgresql://user:password@host:5432/database, "
                     + "with %40 for an @ and %2F for a / in the password"
             )
         }
-        defer { PQconninfoFree(options) }
+        defer { libpq.PQconninfoFree(options) }
         var parameters: [String: String] = [:]
         var option = options
         while let keyword = option.pointee.keyword {
@@ -91,8 +94,8 @@ package struct PostgresAddress: Equatable, Sendable {
         query: Substring
     ) throws(PostgresAddressError) -> (kept: String, ignored: [String]) {
         var known: Set<Substring> = []
-        if let defaults = PQconndefaults() {
-            defer { PQconninfoFree(defaults) }
+        if let defaults = libpq.PQconndefaults() {
+            defer { libpq.PQconninfoFree(defaults) }
             var option = defaults
             while let keyword = option.pointee.keyword {
                 known.insert(Substring(String(cString: keyword)))

@@ -25,7 +25,7 @@ struct PostgresConnection: ~Copyable {
             let connection = withCStrings(
                 keywords,
                 keywords.map { parameters[$0] ?? "" },
-                { PQconnectStartParams($0, $1, 0) }
+                { libpq.PQconnectStartParams($0, $1, 0) }
             )
         else { throw .connect(address: name, cause: "out of memory") }
 
@@ -33,17 +33,17 @@ struct PostgresConnection: ~Copyable {
         // As libpq's manual asks: wait for writing first, then for whatever PQconnectPoll says.
         var awaited = PGRES_POLLING_WRITING
         while awaited != PGRES_POLLING_OK {
-            let failed = PQstatus(connection) == CONNECTION_BAD || awaited == PGRES_POLLING_FAILED
+            let failed = libpq.PQstatus(connection) == CONNECTION_BAD || awaited == PGRES_POLLING_FAILED
             if !failed, waitForSocket(of: connection, writing: awaited == PGRES_POLLING_WRITING, until: deadline) {
-                awaited = PQconnectPoll(connection)
+                awaited = libpq.PQconnectPoll(connection)
                 continue
             }
-            let cause = oneLine(PQerrorMessage(connection))
-            PQfinish(connection)
+            let cause = oneLine(libpq.PQerrorMessage(connection))
+            libpq.PQfinish(connection)
             throw failed ? .connect(address: name, cause: cause) : .timeout(address: name, after: timeout)
         }
-        guard PQsetnonblocking(connection, 1) == 0 else {
-            PQfinish(connection)
+        guard libpq.PQsetnonblocking(connection, 1) == 0 else {
+            libpq.PQfinish(connection)
             throw .connect(address: name, cause: "the socket cannot be made non-blocking")
         }
         self.connection = connection
@@ -52,12 +52,12 @@ struct PostgresConnection: ~Copyable {
     }
 
     deinit {
-        PQfinish(connection)
+        libpq.PQfinish(connection)
     }
 
     /// Whether the database holds bytes of no known encoding, as old ones under the C locale do.
     var holdsPlainBytes: Bool {
-        PQparameterStatus(connection, "server_encoding").map { String(cString: $0) } == "SQL_ASCII"
+        libpq.PQparameterStatus(connection, "server_encoding").map { String(cString: $0) } == "SQL_ASCII"
     }
 
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
@@ -67,34 +67,34 @@ struct PostgresConnection: ~Copyable {
         let sent =
             arguments.isEmpty
             // The simple protocol, which takes several statements at once.
-            ? PQsendQuery(connection, sql)
+            ? libpq.PQsendQuery(connection, sql)
             : withCStrings(arguments, []) { values, _ in
-                PQsendQueryParams(connection, sql, CInt(arguments.count), nil, values, nil, nil, 0)
+                libpq.PQsendQueryParams(connection, sql, CInt(arguments.count), nil, values, nil, nil, 0)
             }
         guard sent == 1 else { throw lost() }
         while true {
-            let pending = PQflush(connection)
+            let pending = libpq.PQflush(connection)
             guard pending >= 0 else { throw lost() }
             if pending == 0 { break }
             try wait(writing: true, until: deadline)
-            guard PQconsumeInput(connection) == 1 else { throw lost() }
+            guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
         }
 
         var rows: [PostgresRow] = []
         var failure: PostgresError?
         while true {
-            while PQisBusy(connection) == 1 {
+            while libpq.PQisBusy(connection) == 1 {
                 try wait(writing: false, until: deadline)
-                guard PQconsumeInput(connection) == 1 else { throw lost() }
+                guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
             }
-            guard let result = PQgetResult(connection) else { break }
-            defer { PQclear(result) }
-            switch PQresultStatus(result) {
+            guard let result = libpq.PQgetResult(connection) else { break }
+            defer { libpq.PQclear(result) }
+            switch libpq.PQresultStatus(result) {
             case PGRES_TUPLES_OK: rows = Self.rows(of: result)
             case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
             default:
-                let state = shim_result_sqlstate(result).map { String(cString: $0) } ?? ""
-                let message = oneLine(PQresultErrorMessage(result))
+                let state = libpq.PQresultErrorField(result, shim_diagnosis_sqlstate).map { String(cString: $0) } ?? ""
+                let message = oneLine(libpq.PQresultErrorMessage(result))
                 // Class 57P: the server shuts down or has ended this session.
                 failure =
                     state.hasPrefix("57P")
@@ -102,7 +102,7 @@ struct PostgresConnection: ~Copyable {
                     : .server(address: address, state: state, message: message)
             }
         }
-        if PQstatus(connection) == CONNECTION_BAD { throw lost() }
+        if libpq.PQstatus(connection) == CONNECTION_BAD { throw lost() }
         if let failure { throw failure }
         return rows
     }
@@ -116,15 +116,15 @@ struct PostgresConnection: ~Copyable {
     /// Asks the server to stop the running query. PQcancel blocks until the server has answered, which a hung server
     /// never does, so it gets a thread of its own; the kernel ends it through tcp_user_timeout and keepalives.
     private func cancel() {
-        guard let cancel = PQgetCancel(connection) else { return }
+        guard let cancel = libpq.PQgetCancel(connection) else { return }
         var thread = pthread_t()
         let status = pthread_create(
             &thread,
             nil,
             { cancel in
                 var message: [CChar] = Array(repeating: 0, count: 256)
-                PQcancel(OpaquePointer(cancel), &message, CInt(message.count))
-                PQfreeCancel(OpaquePointer(cancel))
+                _ = libpq.PQcancel(OpaquePointer(cancel), &message, CInt(message.count))
+                libpq.PQfreeCancel(OpaquePointer(cancel))
                 return nil
             },
             UnsafeMutableRawPointer(cancel)
@@ -132,23 +132,24 @@ struct PostgresConnection: ~Copyable {
         if status == 0 {
             pthread_detach(thread)
         } else {
-            PQfreeCancel(cancel)
+            libpq.PQfreeCancel(cancel)
         }
     }
 
     private func lost() -> PostgresError {
-        .connectionLost(address: address, cause: oneLine(PQerrorMessage(connection)))
+        .connectionLost(address: address, cause: oneLine(libpq.PQerrorMessage(connection)))
     }
 
     private static func rows(of result: OpaquePointer) -> [PostgresRow] {
-        let columns = PQnfields(result)
-        return (0..<PQntuples(result)).map { row in
+        let columns = libpq.PQnfields(result)
+        return (0..<libpq.PQntuples(result)).map { row in
             PostgresRow(
                 columns: (0..<columns).map { column in
-                    guard PQgetisnull(result, row, column) == 0, let start = PQgetvalue(result, row, column) else {
+                    guard libpq.PQgetisnull(result, row, column) == 0, let start = libpq.PQgetvalue(result, row, column)
+                    else {
                         return nil
                     }
-                    let bytes = UnsafeRawBufferPointer(start: start, count: Int(PQgetlength(result, row, column)))
+                    let bytes = UnsafeRawBufferPointer(start: start, count: Int(libpq.PQgetlength(result, row, column)))
                     return String(decoding: bytes, as: UTF8.self)
                 }
             )
@@ -160,7 +161,7 @@ struct PostgresConnection: ~Copyable {
 private func waitForSocket(of connection: OpaquePointer, writing: Bool, until deadline: ContinuousClock.Instant) -> Bool
 {
     let events = writing ? POLLIN | POLLOUT : POLLIN
-    var descriptor = pollfd(fd: PQsocket(connection), events: Int16(events), revents: 0)
+    var descriptor = pollfd(fd: libpq.PQsocket(connection), events: Int16(events), revents: 0)
     while true {
         let remaining = ContinuousClock.now.duration(to: deadline)
         guard remaining > .zero else { return false }

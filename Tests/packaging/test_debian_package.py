@@ -164,6 +164,10 @@ def test_life_of_an_installation(machine: Machine, package: Path) -> None:
     wait_until(serves, SECONDS, "the upgraded exporter to serve")
     assert machine.shows("MainPID") != pid
 
+    # What is loaded only when needed is there, too.
+    machine("celery-beat-exporter", "--config.check", "--database.url=postgresql://localhost/shop")
+    machine("celery-beat-exporter", "--config.check", "--broker.url=rediss://localhost")
+
     # Asked to stop, it does; wrong settings stop it once and for all.
     machine("systemctl", "stop", UNIT)
     assert (machine.shows("ExecMainStatus"), machine.shows("Result")) == ("0", "success")
