@@ -21,7 +21,7 @@ COPY Sources Sources
 COPY Tests Tests
 # As `make build` does it: libstdc++ within the program.
 RUN mkdir archives && ln -s "$(clang -print-file-name=libstdc++.a)" archives/ \
-    && swift build --configuration release --static-swift-stdlib -Xlinker -L/source/archives \
+    && swift build --configuration release --static-swift-stdlib --disable-local-rpath -Xlinker -L/source/archives \
         --product celery-beat-exporter \
     && strip -o /celery-beat-exporter .build/release/celery-beat-exporter
 
