@@ -28,4 +28,14 @@ package enum RedisError: Error, Equatable, CustomStringConvertible {
             "ask \(address): \(message)"
         }
     }
+
+    /// Why none of several servers could be asked: one that is down says less than one that gave an answer.
+    static func mostTelling(_ failures: [RedisError]) -> RedisError? {
+        failures.last { failure in
+            switch failure {
+            case .connect, .timeout, .connectionLost: false
+            default: true
+            }
+        } ?? failures.last
+    }
 }

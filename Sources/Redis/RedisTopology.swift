@@ -30,7 +30,11 @@ struct RedisConnector {
         } catch .connectionLost(let name, let cause) {
             // Nothing told the reason: each end may have wanted another kind of conversation.
             throw address.tls == nil
-                ? .connect(address: name, cause: "\(cause) before the first answer; if it speaks TLS write rediss://")
+                ? .connect(
+                    address: name,
+                    cause: "\(cause) before the first answer; if it speaks TLS write rediss:// or "
+                        + "?ssl_cert_reqs=required"
+                )
                 : .tls(address: name, cause: "\(cause) after the handshake; the server may want a client certificate")
         }
         return connection
@@ -87,9 +91,10 @@ final class SingleServer: RedisTopology {
         }
         // Only nodes of a cluster say so (Redis Cluster specification, "MOVED Redirection").
         if let moved = replies.lazy.compactMap(\.error).first(where: { $0.hasPrefix("MOVED ") }) {
+            let parameter = connector.address.tls == nil ? "" : " and ?ssl_cert_reqs=required"
             throw .server(
                 address: connector.address.redacted,
-                message: "\(moved): it is a node of a Redis Cluster; write redis-cluster:// in its URL"
+                message: "\(moved): it is a node of a Redis Cluster; write redis-cluster://\(parameter) in its URL"
             )
         }
         return replies

@@ -53,7 +53,8 @@ final class SentinelMaster: RedisTopology {
                 failures.append(error)
             }
         }
-        throw Self.mostTelling(failures) ?? .connect(address: connector.address.redacted, cause: "no sentinel is given")
+        throw RedisError.mostTelling(failures)
+            ?? .connect(address: connector.address.redacted, cause: "no sentinel is given")
     }
 
     private func connectToMaster(
@@ -93,15 +94,5 @@ final class SentinelMaster: RedisTopology {
             throw .server(address: connector.address.redacted, message: "ROLE: \(role.error ?? "no role")")
         }
         return name == "master"
-    }
-
-    /// A sentinel that is down says less than one that gave an answer.
-    private static func mostTelling(_ failures: [RedisError]) -> RedisError? {
-        failures.last { failure in
-            switch failure {
-            case .connect, .timeout, .connectionLost: false
-            default: true
-            }
-        } ?? failures.last
     }
 }

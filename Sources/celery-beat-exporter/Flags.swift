@@ -104,7 +104,7 @@ struct Flags: ParsableArguments {
 
     @Option(
         name: .customLong("redis.tls-server-name"),
-        help: "The name their certificates must have. (default: the host)"
+        help: "The name their certificates must have, those of all nodes of a cluster. (default: the host)"
     )
     var redisTLSServerName: String?
 

@@ -10,10 +10,14 @@ struct ClusterSlots {
     ///
     ///     1) 1) (integer) 0        first slot
     ///        2) (integer) 5460     last slot
-    ///        3) 1) "10.0.0.1"      its master; empty or nil for the host that was asked, "?" where it is not known
+    ///        3) 1) "10.0.0.1"      its master: an address or a host name, as `cluster-preferred-endpoint-type` says
     ///           2) (integer) 6379
     ///           3) "09dbe9720cda62f7865eabc5fd8857c5d2678366"
+    ///           4) 1) "ip"         from Redis 7 on: names and values of what else is known, here its address
+    ///              2) "10.0.0.1"
     ///        4) ...                its replicas
+    ///
+    /// A master whose place nobody told ("?" without an address) leaves its slots without an owner.
     ///
     /// - Parameter source: the node that was asked.
     init?(_ reply: RedisValue, from source: RedisEndpoint) {
@@ -24,9 +28,11 @@ struct ClusterSlots {
             guard let parts = range.array, parts.count >= 3, let master = parts[2].array, master.count >= 2,
                 let first = parts[0].integer, let last = parts[1].integer,
                 0 <= first, first <= last, last < HashSlot.count,
-                let port = master[1].integer.flatMap({ UInt16(exactly: $0) }),
-                let node = Self.endpoint(host: master[0].text ?? "", port: port, from: source)
+                let port = master[1].integer.flatMap({ UInt16(exactly: $0) }), port > 0
             else { return nil }
+            var host = master[0].text ?? ""
+            if host == Self.unknownHost, let address = Self.address(in: master) { host = address }
+            guard let node = Self.endpoint(host: host, port: port, from: source) else { continue }
             let index = add(node)
             for slot in Int(first)...Int(last) { owners[slot] = index }
         }
@@ -50,12 +56,28 @@ struct ClusterSlots {
         return UInt16(nodes.count - 1)
     }
 
-    /// - Parameter source: the node that told, whose host counts where it named none.
+    /// Where a node is that another one speaks of; nil where that is not known.
+    ///
+    /// Source: "CLUSTER SLOTS" in Redis's command reference, on the preferred endpoint.
+    ///
+    /// - Parameters:
+    ///   - host: empty for that of the node that told (`unknown-endpoint`), "?" for a node that lacks the host name by
+    ///     which it ought to be known (`cluster-announce-hostname`).
+    ///   - source: the node that told.
     fileprivate static func endpoint(host: String, port: UInt16, from source: RedisEndpoint) -> RedisEndpoint? {
-        guard port > 0 else { return nil }
-        guard host.isEmpty || host == "?" else { return .tcp(host: host, port: port) }
+        guard host != unknownHost else { return nil }
+        guard host.isEmpty else { return .tcp(host: host, port: port) }
         guard case .tcp(let host, _) = source else { return nil }
         return .tcp(host: host, port: port)
+    }
+
+    private static let unknownHost = "?"
+
+    /// The IP address among what else is told of a node.
+    private static func address(in node: [RedisValue]) -> String? {
+        guard node.count >= 4, let words = node[3].array else { return nil }
+        let name = stride(from: 0, to: words.count - 1, by: 2).first { words[$0].text == "ip" }
+        return name.flatMap { words[$0 + 1].text }
     }
 }
 
@@ -63,21 +85,22 @@ struct ClusterSlots {
 ///
 /// Source: Redis Cluster specification, "MOVED Redirection" and "ASK redirection".
 enum Redirection: Equatable {
-    /// The slot has another owner from now on.
-    case moved(slot: Int, to: RedisEndpoint)
+    /// The slot has another owner from now on; nil where the node does not know how that one is reached.
+    case moved(slot: Int, to: RedisEndpoint?)
     /// The slot is on its way to another owner, and this key is there already, or nowhere.
     case ask(RedisEndpoint)
 
-    /// Reads `MOVED 3999 127.0.0.1:6381` and `ASK 3999 127.0.0.1:6381`; nil for any other reply.
+    /// Reads `MOVED 3999 127.0.0.1:6381` and `ASK 3999 127.0.0.1:6381`, also with a host name or without a host; nil for
+    /// any other reply.
     init?(_ reply: RedisValue, from source: RedisEndpoint) {
         guard let words = reply.error?.split(separator: " "), words.count >= 3, let slot = Int(words[1]),
             (0..<HashSlot.count).contains(slot), let colon = words[2].lastIndex(of: ":"),
-            let port = UInt16(words[2][words[2].index(after: colon)...]),
-            let node = ClusterSlots.endpoint(host: String(words[2][..<colon]), port: port, from: source)
+            let port = UInt16(words[2][words[2].index(after: colon)...]), port > 0
         else { return nil }
-        switch words[0] {
-        case "MOVED": self = .moved(slot: slot, to: node)
-        case "ASK": self = .ask(node)
+        let node = ClusterSlots.endpoint(host: String(words[2][..<colon]), port: port, from: source)
+        switch (words[0], node) {
+        case ("MOVED", _): self = .moved(slot: slot, to: node)
+        case ("ASK", let node?): self = .ask(node)
         default: return nil
         }
     }

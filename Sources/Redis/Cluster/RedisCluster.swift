@@ -31,6 +31,8 @@ final class RedisCluster: RedisTopology {
         var asked: [Int: RedisEndpoint] = [:]
 
         for _ in 0...Self.maximumRedirections {
+            /// A node that knows a new owner, but not how that one is reached.
+            var informant: RedisEndpoint?
             let batches = try batches(of: pending, asked: asked, slotOfCommand: slotOfCommand)
             pending = []
             for (node, indices) in batches {
@@ -51,7 +53,7 @@ final class RedisCluster: RedisTopology {
                         asked[index] = other
                         pending.insert(index)
                     case .moved(let slot, let owner):
-                        slots.setOwner(of: slot, to: owner)
+                        if let owner { slots.setOwner(of: slot, to: owner) } else { informant = node }
                         isStale = true
                         // Also those without a key, which belong to the others of their slot.
                         pending.formUnion(commands.indices.filter { slotOfCommand[$0] == slot })
@@ -59,6 +61,7 @@ final class RedisCluster: RedisTopology {
                 }
             }
             if pending.isEmpty { return replies.map { $0 ?? .null } }
+            if let informant { try readSlots(askingFirst: informant, until: deadline) }
         }
         throw .server(
             address: connector.address.redacted,
@@ -79,7 +82,7 @@ final class RedisCluster: RedisTopology {
                 isStale = true
                 throw .server(
                     address: connector.address.redacted,
-                    message: "no node serves slot \(slotOfCommand[index]); see CLUSTER INFO"
+                    message: "nobody is known to serve slot \(slotOfCommand[index]); see CLUSTER INFO and CLUSTER SLOTS"
                 )
             }
             if let place = places[node] {
@@ -101,12 +104,27 @@ final class RedisCluster: RedisTopology {
         roundTrips += 1
         let request = commands.flatMap { $0.asksAsGuest ? [RedisCommand("ASKING"), $0.command] : [$0.command] }
         let answers = try connections[node, default: KeptConnection()].pipeline(request, until: deadline) {
-            () throws(RedisError) in try connector.connect(to: node, until: deadline)
+            () throws(RedisError) in try connect(to: node, until: deadline)
         }
         var rest = answers[...]
         return commands.compactMap { command in
             if command.asksAsGuest { rest.removeFirst() }
             return rest.popFirst()
+        }
+    }
+
+    /// Connects; an error says so if the address stands in no setting.
+    private func connect(to node: RedisEndpoint, until deadline: Deadline) throws(RedisError) -> RedisConnection {
+        do {
+            return try connector.connect(to: node, until: deadline)
+        } catch {
+            guard !startingNodes.contains(node) else { throw error }
+            let origin = "the cluster announces this address, see CLUSTER SLOTS"
+            switch error {
+            case .connect(let address, let cause): throw .connect(address: address, cause: "\(cause); \(origin)")
+            case .tls(let address, let cause): throw .tls(address: address, cause: "\(cause); \(origin)")
+            default: throw error
+            }
         }
     }
 
@@ -131,10 +149,13 @@ final class RedisCluster: RedisTopology {
         }
     }
 
-    private func readSlots(until deadline: Deadline) throws(RedisError) {
-        var sources = slots.nodes + startingNodes.filter { !slots.nodes.contains($0) }
+    private func readSlots(askingFirst first: RedisEndpoint? = nil, until deadline: Deadline) throws(RedisError) {
+        var sources: [RedisEndpoint] = []
+        for node in [first].compactMap(\.self) + slots.nodes + startingNodes where !sources.contains(node) {
+            sources.append(node)
+        }
         sources.removeLast(max(0, sources.count - Self.maximumSources))
-        var failure: RedisError?
+        var failures: [RedisError] = []
         for (index, source) in sources.enumerated() {
             // The last share is for the commands themselves.
             let share = deadline.share(amongAttempts: sources.count - index + 1)
@@ -145,16 +166,17 @@ final class RedisCluster: RedisTopology {
                 return
             } catch {
                 connections[source] = nil
-                failure = error
+                failures.append(error)
             }
         }
-        throw failure ?? .connect(address: connector.address.redacted, cause: "no node is given")
+        throw RedisError.mostTelling(failures)
+            ?? .connect(address: connector.address.redacted, cause: "no node is given")
     }
 
     private func slots(from source: RedisEndpoint, until deadline: Deadline) throws(RedisError) -> ClusterSlots {
         let command = RedisCommand("CLUSTER", "SLOTS")
         let reply = try connections[source, default: KeptConnection()].pipeline([command], until: deadline) {
-            () throws(RedisError) in try connector.connect(to: source, until: deadline)
+            () throws(RedisError) in try connect(to: source, until: deadline)
         }[0]
         guard let slots = ClusterSlots(reply, from: source) else {
             throw .server(
