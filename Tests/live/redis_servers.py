@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -143,29 +144,35 @@ class TLSSentinel(Process):
 class Cluster:
     """Masters, and a replica of each if so wanted, that form a Redis Cluster."""
 
+    # Flags of an exporter; what redis-py is told of the connection, and redis-cli; what URLs end with.
+    flags: Sequence[str] = ()
+    client_options: Mapping[str, object] = {}
+    _command_line_options: Sequence[str] = ()
+    _parameters = ""
+
     def __init__(self, folder: Path, stack: contextlib.ExitStack, *, replicas: int = 0) -> None:
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
         # Without a number the bus takes one that somebody else may have.
         buses = [free_port() for _ in range(3 * (1 + replicas))]
         self.nodes = [
             stack.enter_context(
-                RedisServer(
-                    folder / f"node-{number}", arguments=[*options, "--cluster-port", str(bus)]
-                )
+                self._node(folder / f"node-{number}", [*options, "--cluster-port", str(bus)])
             )
             for number, bus in enumerate(buses)
         ]
         places = [f"127.0.0.1:{node.port}@{bus}" for node, bus in zip(self.nodes, buses)]
-        create = ["redis-cli", "--cluster", "create", *places, "--cluster-replicas", str(replicas)]
-        done = subprocess.run(
-            [*create, "--cluster-yes"], capture_output=True, text=True, timeout=60, check=False
-        )
+        create = ["redis-cli", *self._command_line_options, "--cluster", "create", *places]
+        create += ["--cluster-replicas", str(replicas), "--cluster-yes"]
+        done = subprocess.run(create, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(create)}: {done.stdout}{done.stderr}")
         wait_until(lambda: all(map(self._is_ready, self.nodes)), 20, "the cluster to be whole")
 
+    def _node(self, folder: Path, options: Sequence[str]) -> RedisServer:
+        return RedisServer(folder, arguments=options)
+
     def _is_ready(self, node: RedisServer) -> bool:
-        with redis.Redis(port=node.port, decode_responses=True) as client:
+        with self.plain(node) as client:
             known = client.execute_command("CLUSTER INFO")
             replicas = len(self.nodes) - 3
             told = client.execute_command("CLUSTER NODES").values()
@@ -177,16 +184,149 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        return "redis-cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return self.url_of(*self.nodes)
+
+    def url_of(self, *nodes: RedisServer, account: str = "", host: str = "127.0.0.1") -> str:
+        """What the exporter is told; `account` as in `user:password@`."""
+        places = ",".join(f"{host}:{node.port}" for node in nodes)
+        return f"redis-cluster://{account}{places}{self._parameters}"
 
     def client(self) -> redis.RedisCluster:
-        return redis.RedisCluster(host="127.0.0.1", port=self.nodes[0].port)
+        return redis.RedisCluster(host="127.0.0.1", port=self.nodes[0].port, **self.client_options)
+
+    def plain(self, node: RedisServer) -> redis.Redis:
+        """A connection to one node alone."""
+        return redis.Redis(port=node.port, decode_responses=True, **self.client_options)
+
+    def redirections(self, node: RedisServer) -> int:
+        """How often the node has said MOVED."""
+        with self.plain(node) as client:
+            return client.info("errorstats").get("errorstat_MOVED", {}).get("count", 0)
+
+    def celery_settings(self) -> dict[str, object]:
+        """What an application is told to keep RedBeat's keys here."""
+        scheme = "rediss" if self.client_options else "redis"
+        options = {"cluster": True, "decode_responses": True, **self.client_options}
+        options.pop("ssl", None)
+        return {
+            "redbeat_redis_url": f"{scheme}://127.0.0.1:{self.nodes[0].port}",
+            "redbeat_redis_options": options,
+        }
+
+    def move(self, key: str, target: RedisServer) -> None:
+        """Gives the key's slot with all that is in it to another master."""
+        source = self.owner(key)
+        with self.plain(source) as old, self.plain(target) as new:
+            slot = old.execute_command("CLUSTER KEYSLOT", key)
+            name = new.execute_command("CLUSTER MYID")
+            new.execute_command(
+                "CLUSTER SETSLOT", slot, "IMPORTING", old.execute_command("CLUSTER MYID")
+            )
+            old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", name)
+            keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
+            if keys:
+                old.migrate("127.0.0.1", target.port, keys, 0, 5000)
+            for node in (new, old):
+                node.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
 
     def owner(self, key: str) -> RedisServer:
         """The master that has the key's slot."""
-        with self.client() as client:
-            port = client.get_node_from_key(key).port
-        return next(node for node in self.nodes if node.port == port)
+        for node in self.nodes:
+            with self.plain(node) as client, contextlib.suppress(redis.ResponseError):
+                client.exists(key)
+                return node
+        raise LookupError(f"no node has the slot of {key}")
+
+
+class TLSNode(RedisServer):
+    """A node that speaks TLS alone, with other nodes too, and asks for client certificates.
+
+    It listens on 127.0.0.1, which is `localhost`, and on 127.0.0.2.
+    """
+
+    def __init__(
+        self, folder: Path, options: Sequence[str], trusted: Path, certificate: Certificate
+    ) -> None:
+        port = free_port()
+        options = [*options, "--bind", "127.0.0.1", "127.0.0.2", "--tls-port", str(port)]
+        options += ["--tls-cluster", "yes", "--tls-replication", "yes"]
+        options += ["--tls-ca-cert-file", str(trusted)]
+        options += ["--tls-cert-file", str(certificate.file)]
+        options += ["--tls-key-file", str(certificate.key)]
+        # The last one counts.
+        super().__init__(folder, port=port, arguments=["--port", "0", *options])
+
+    def answers(self) -> bool:
+        try:
+            # It needs no handshake to be seen to listen.
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+
+class TLSCluster(Cluster):
+    """Masters that speak TLS alone and trust the certificates of these authorities."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stack: contextlib.ExitStack,
+        authorities: Sequence[Authority],
+        shown: Certificate,
+        own: Certificate,
+    ) -> None:
+        """`shown` is what all nodes show, `own` what clients do; exporters trust the first authority alone."""
+        self._trusted = folder / "trusted.crt"
+        texts = [authority.certificate.file.read_text() for authority in authorities]
+        self._trusted.write_text("".join(texts))
+        self._shown = shown
+        self.flags = [f"--redis.tls-ca-file={authorities[0].certificate.file}"]
+        self.flags += [f"--redis.tls-cert-file={own.file}", f"--redis.tls-key-file={own.key}"]
+        self._parameters = "?ssl_cert_reqs=required"
+        self.client_options = {
+            "ssl": True,
+            "ssl_ca_certs": str(self._trusted),
+            "ssl_certfile": str(own.file),
+            "ssl_keyfile": str(own.key),
+            "ssl_check_hostname": False,
+        }
+        self._command_line_options = ["--tls", "--cacert", str(self._trusted)]
+        self._command_line_options += ["--cert", str(own.file), "--key", str(own.key)]
+        super().__init__(folder, stack)
+
+    def _node(self, folder: Path, options: Sequence[str]) -> TLSNode:
+        return TLSNode(folder, options, self._trusted, self._shown)
+
+    def show(self, certificate: Certificate, nodes: Sequence[RedisServer] = ()) -> None:
+        """All nodes, or these, show another certificate from now on; clients must connect again."""
+        for node in nodes or self.nodes:
+            with self.plain(node) as client:
+                client.execute_command(
+                    *("CONFIG SET", "tls-cert-file", str(certificate.file)),
+                    *("tls-key-file", str(certificate.key)),
+                )
+                client.execute_command("CLIENT KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def announce(self, **settings: str) -> None:
+        """Sets how nodes call each other; returns when all do so.
+
+        `cluster_announce_ip="127.0.0.2"` and its like.
+        """
+        for node in self.nodes:
+            with self.plain(node) as client:
+                for name, text in settings.items():
+                    client.config_set(name.replace("_", "-"), text)
+        wait_until(self._agrees, 20, "the nodes to call each other as they are told to")
+
+    def _agrees(self) -> bool:
+        """Whether all nodes have the same words for all of them."""
+        answers = set()
+        for node in self.nodes:
+            with self.plain(node) as client:
+                client.set_response_callback("CLUSTER SLOTS", lambda reply, **_: reply)
+                answers.add(str(client.execute_command("CLUSTER SLOTS")))
+        return len(answers) == 1
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from certificates import Authority
 from readers_application import Application, by_label, collected, value
 from redbeat_samples import FLAGS, SUCCEED, Watch, beat, beat_is
-from redis_servers import LOCKED, Cluster, documented_users, plain
+from redis_servers import LOCKED, Cluster, TLSCluster, documented_users
 from servers import RedisServer, wait_until
 
 if TYPE_CHECKING:
@@ -31,15 +32,22 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield Cluster(folder, stack)
 
 
+@pytest.fixture(params=["plain", "TLS"])
+def any_cluster(folder: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with contextlib.ExitStack() as stack:
+        if request.param == "plain":
+            yield Cluster(folder, stack)
+        else:
+            authority = Authority(folder)
+            shown = authority.issue("node", "subjectAltName=IP:127.0.0.1")
+            yield TLSCluster(folder, stack, [authority], shown, authority.issue("client"))
+
+
 def shop_in(
     cluster: Cluster, application: Applications, broker_url: str, **more: str
 ) -> Application:
     return application(
-        broker_url=broker_url,
-        redbeat_redis_url=f"redis://127.0.0.1:{cluster.nodes[0].port}",
-        redbeat_redis_options={"cluster": True, "decode_responses": True},
-        beat_schedule=SCHEDULE,
-        **more,
+        broker_url=broker_url, beat_schedule=SCHEDULE, **cluster.celery_settings(), **more
     )
 
 
@@ -47,29 +55,25 @@ def runs(exporter: Exporter) -> float:
     return beat(exporter.metrics(), "entry_runs_total", entry="entry 0") or 0
 
 
-def calls(server: RedisServer, command: str) -> int:
-    with plain(server) as client:
+def calls(cluster: Cluster, node: RedisServer, command: str) -> int:
+    with cluster.plain(node) as client:
         return client.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0)
 
 
-def refusals(server: RedisServer, kind: str) -> int:
-    with plain(server) as client:
-        return client.info("errorstats").get(f"errorstat_{kind}", {}).get("count", 0)
-
-
 def test_slots_on_the_move(
-    cluster: Cluster, redis_url: str, application: Applications, exporter: Exporters
+    any_cluster: Cluster, redis_url: str, application: Applications, exporter: Exporters
 ) -> None:
-    shop = shop_in(cluster, application, redis_url)
+    shop = shop_in(any_cluster, application, redis_url)
     user, rights = documented_users()[LOCKED]
-    for node in cluster.nodes:
-        with plain(node) as client:
+    for node in any_cluster.nodes:
+        with any_cluster.plain(node) as client:
             client.execute_command("ACL SETUSER", user, *rights, "+cluster|slots", "+asking")
     # One node is enough to find the others.
     watcher = exporter(
         *FLAGS,
+        *any_cluster.flags,
         CELERY_BROKER_URL=redis_url,
-        REDBEAT_REDIS_URL=f"redis-cluster://{user}:password@127.0.0.1:{cluster.nodes[1].port}",
+        REDBEAT_REDIS_URL=any_cluster.url_of(any_cluster.nodes[1], account=f"{user}:password@"),
     )
     tested = shop.beat()
     metrics = beat_is(watcher, 1, 10)
@@ -83,9 +87,9 @@ def test_slots_on_the_move(
     # Two slots leave their nodes: that of the lock, and that of an entry.
     with Watch(watcher) as watch:
         for key in (LOCK, "redbeat:entry 7"):
-            source = cluster.owner(key)
-            target = next(node for node in cluster.nodes if node is not source)
-            with plain(source) as old, plain(target) as new:
+            source = any_cluster.owner(key)
+            target = next(node for node in any_cluster.nodes if node is not source)
+            with any_cluster.plain(source) as old, any_cluster.plain(target) as new:
                 slot = old.execute_command("CLUSTER KEYSLOT", key)
                 names = {
                     node: client.execute_command("CLUSTER MYID")
@@ -97,30 +101,30 @@ def test_slots_on_the_move(
                 # Beat must not ask, so that who asks is the exporter.
                 tested.pause()
                 old.migrate("127.0.0.1", target.port, key, 0, 1000)
-                asked = calls(target, "asking")
+                asked = calls(any_cluster, target, "asking")
                 collected(watcher, "redbeat")
                 metrics = collected(watcher, "redbeat")
                 tested.resume()
-                assert calls(target, "asking") > asked
+                assert calls(any_cluster, target, "asking") > asked
                 assert beat(metrics, "lock_held") == 1
                 assert beat(metrics, "schedule_entries") == ENTRIES
 
                 # There: MOVED, once.
-                moved = refusals(source, "MOVED")
+                moved = any_cluster.redirections(source)
                 tested.pause()
                 for node in (new, old):
                     node.execute_command("CLUSTER SETSLOT", slot, "NODE", names[target])
                 collected(watcher, "redbeat")
                 metrics = collected(watcher, "redbeat")
-                assert refusals(source, "MOVED") > moved
-                settled = refusals(source, "MOVED")
+                assert any_cluster.redirections(source) > moved
+                settled = any_cluster.redirections(source)
                 for _ in range(3):
                     metrics = collected(watcher, "redbeat")
-                assert refusals(source, "MOVED") == settled
+                assert any_cluster.redirections(source) == settled
                 tested.resume()
                 assert beat(metrics, "lock_held") == 1
                 assert beat(metrics, "schedule_entries") == ENTRIES
-            assert cluster.owner(key) is target
+            assert any_cluster.owner(key) is target
         before = runs(watcher)
         wait_until(lambda: runs(watcher) >= before + 2, 10, "runs")
     watch.check_all(lambda metrics: beat(metrics, "lock_held") == 1, "one lock all the time")
