@@ -30,6 +30,8 @@ PREFIX = "tables_application."
 COLLECT = "--collect.interval=100ms"
 SECONDS = 20.0  # longest wait for something that normally takes one
 ids = itertools.count(1)
+# Old enough that tables which have such a task in common are known to, and before the exporter.
+LONG_AGO = "now() - interval '90 seconds'"
 
 # ------------------------------------------------------------------------ settings of Django
 
@@ -186,9 +188,50 @@ def problems(metrics: Metrics, collector: str) -> dict[str, float]:
     return family(metrics, name, "reason", collector=collector)
 
 
+# Families, by what they tell of a worker.
+WORKERS = {
+    "status": "celery_worker_table_status",
+    "heartbeat": "celery_worker_table_heartbeat_timestamp_seconds",
+    "active": "celery_worker_table_active_tasks",
+    "processed": "celery_worker_table_processed_tasks",
+    "failed": "celery_worker_table_failed_tasks",
+}
+
+
+def workers(metrics: Metrics) -> dict[str, dict[str, float]]:
+    """What worker_status tells of workers, by the names of WORKERS and by worker."""
+    return {
+        name: family(metrics, sample, "worker_name", zero=True) for name, sample in WORKERS.items()
+    }
+
+
+def queues(metrics: Metrics) -> tuple[dict[str, float], dict[str, float]]:
+    """What queue_stats tells by queue: lengths, and when they were recorded."""
+    return (
+        family(metrics, "celery_queue_table_length", "queue_name", zero=True),
+        family(metrics, "celery_queue_table_recorded_timestamp_seconds", "queue_name"),
+    )
+
+
 def log_lines(exporter: Exporter, words: str) -> list[str]:
     return [line for line in exporter.log.read_text().splitlines() if words in line]
 
+
+# A table of one's own, as SQL and as the configuration file maps it.
+RUNS = """
+    CREATE TABLE runs (
+        id text PRIMARY KEY, name text, state text, began timestamptz, ended timestamptz
+    );
+    CREATE INDEX ON runs (ended);
+"""
+OWN = {
+    "table": "runs",
+    "id": "id",
+    "task": "name",
+    "status": "state",
+    "started": "began",
+    "completed": "ended",
+}
 
 # What the tests write by hand is written as in these columns.
 COLUMNS = {
