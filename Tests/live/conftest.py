@@ -6,6 +6,8 @@ test, which may kill, pause and restart them. Nothing is skipped: what is missin
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,11 +20,14 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
 
+from certificates import Authority
 from contents import HOSTILE_NAMES, fill_database, fill_redis
 from django_beats import NEWER, Site
 from readers_application import Application
+from secured_exporter import SecuredExporter
 from servers import PostgresServer, RedisServer
 from stack import Exporter
+from test_configuration import NOWHERE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -176,3 +181,61 @@ def application(folder: Path) -> Iterator[Callable[..., Application]]:
     yield make
     for one in applications:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Issues what the tests of one file need."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def files(authority: Authority) -> Iterator[Path]:
+    """A folder with the files that web configurations name: see `secured_exporter`."""
+    server = authority.issue("server", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    other = Authority(authority.folder, "other")
+    ed25519 = authority.issue("ed25519", algorithm="ed25519")
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
+        for source, name in [
+            (server.file, "server.crt"),
+            (server.key, "server.key"),
+            (other.certificate.key, "other.key"),
+            (authority.certificate.file, "ca.crt"),
+            (ed25519.file, "ed25519.crt"),
+            (ed25519.key, "ed25519.key"),
+        ]:
+            shutil.copy(source, folder / name)
+        (folder / "chain.crt").write_text(
+            server.file.read_text() + authority.certificate.file.read_text()
+        )
+        (folder / "reversed.crt").write_text(
+            authority.certificate.file.read_text() + server.file.read_text()
+        )
+        (folder / "empty").touch()
+        (folder / "noise").write_bytes(bytes(range(256)))
+        encrypt = ["openssl", "rsa", "-aes128", "-passout", "pass:x", "-in", server.key]
+        subprocess.run([*encrypt, "-out", folder / "locked.key"], check=True, capture_output=True)
+        yield folder
+
+
+@pytest.fixture
+def secured(folder: Path) -> Iterator[Callable[[Path], SecuredExporter]]:
+    """Starts exporters with a web configuration. They must end with status 0."""
+    exporters: list[SecuredExporter] = []
+
+    def start(configuration: Path) -> SecuredExporter:
+        one = SecuredExporter(
+            folder,
+            f"--web.config.file={configuration}",
+            environment={"CELERY_BROKER_URL": f"redis://{NOWHERE}"},
+            name=f"secured-{len(exporters)}",
+        )
+        exporters.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in exporters:
+        print(one.log_tail())
+    assert {one.stop() for one in exporters if one.running} <= {0}

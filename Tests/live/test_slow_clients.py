@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority
+from secured_exporter import SecuredExporter, ask, trusting
 from servers import wait_until
 from stack import Exporter
-from test_web_config import SecuredExporter, ask, secured, trusting  # noqa: F401
 
 SECONDS = 10.0  # longest wait for something that normally takes a moment
 # As the exporter has them.
@@ -75,7 +75,7 @@ def dribble(connections: dict[str, socket.socket], seconds: float) -> dict[str, 
 
 
 def test_bytes_that_trickle_do_not_prolong_a_request(
-    secured: Callable[[Path], SecuredExporter],  # noqa: F811
+    secured: Callable[[Path], SecuredExporter],
     exporter: Callable[..., Exporter],
     folder: Path,
     redis_url: str,

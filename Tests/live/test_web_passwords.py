@@ -1,0 +1,185 @@
+"""Passwords by the web configuration: what wants one, who is let in, and guesses without end."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import itertools
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from secured_exporter import HASH, PASSWORD, SECONDS, USER, USERS, SecuredExporter, ask, bcrypt
+from servers import wait_until
+from test_configuration import NOWHERE
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredExporter]:
+    """An exporter with two users and headers, without TLS."""
+    folder = tmp_path_factory.mktemp("guarded")
+    file = folder / "web.yml"
+    file.write_text(
+        USERS + f"  other: {bcrypt('x' * 72, 4)}\n"
+        "http_server_config:\n  headers: {X-Frame-Options: deny, X-XSS-Protection: '0'}\n"
+    )
+    one = SecuredExporter(
+        folder,
+        f"--web.config.file={file}",
+        environment={"CELERY_BROKER_URL": f"redis://{NOWHERE}"},
+    )
+    with one:
+        yield one
+
+
+PATHS = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/status", "/probe?target=x", "/unknown"]
+STATUSES = {"/unknown": 404, "/probe?target=x": 400}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_path_wants_a_password(guarded: SecuredExporter, path: str) -> None:
+    refused = ask(guarded, path)
+    served = ask(guarded, path, user=USER)
+
+    assert (refused.status, refused.body) == (401, b"Unauthorized.\n")
+    assert refused.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert served.status == STATUSES.get(path, 200)
+    for answer in (refused, served, ask(guarded, path, user=USER, method="HEAD")):
+        assert answer.headers["X-Frame-Options"] == "deny"
+        assert answer.headers["X-XSS-Protection"] == "0"
+        assert len(answer.headers.get_all("Content-Type")) == 1
+
+
+def test_a_reload_wants_a_password(
+    secured: Callable[[Path], SecuredExporter], folder: Path
+) -> None:
+    """Its body, if any, is never read, whether or not the password is known already."""
+    file = folder / "web.yml"
+    file.write_text(USERS)
+    exporter = secured(file)
+
+    def reload(**login: str) -> int:
+        return ask(exporter, "/-/reload", method="POST", **login).status
+
+    assert reload() == reload(user=USER, password="wrong") == 401
+    assert not exporter.events("configuration reloaded")
+    assert reload(user=USER) == reload(user=USER) == 200
+    assert len(exporter.events("configuration reloaded")) == 2
+    for password, status in {PASSWORD: b"200", "wrong": b"401"}.items():
+        login = base64.b64encode(f"{USER}:{password}".encode())
+        with socket.create_connection(("127.0.0.1", exporter.port), timeout=SECONDS) as connection:
+            head = b"POST /-/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n"
+            connection.sendall(head + b"Authorization: Basic " + login + b"\r\n\r\nx")
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 " + status)
+    # A body where there should be none.
+    with socket.create_connection(("127.0.0.1", exporter.port), timeout=SECONDS) as connection:
+        head = b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n"
+        connection.sendall(head + b"Authorization: Basic " + login + b"\r\n\r\n123456789")
+        assert connection.recv(1 << 16) == b""
+
+
+def test_passwords(guarded: SecuredExporter) -> None:
+    def status(user: str, password: str) -> int:
+        return ask(guarded, user=user, password=password).status
+
+    for _ in range(2):
+        assert status(USER, PASSWORD) == 200
+        assert status(USER, PASSWORD + " ") == 401
+        assert status(USER, PASSWORD + "\0") == 401
+        assert status(USER, "") == 401
+        assert status("", PASSWORD) == 401
+        assert status(USER.upper(), PASSWORD) == 401
+        assert status("nobody", PASSWORD) == 401
+        assert status("other", PASSWORD) == 401
+        # bcrypt sees 72 bytes.
+        assert status("other", "x" * 72) == status("other", "x" * 2000) == 200
+        assert status("other", "x" * 71) == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Basic",
+        "Basic ",
+        "Basic !!!",
+        "Basic " + base64.b64encode(USER.encode()).decode(),
+        "Basic " + base64.b64encode(b"\xff\xfe:\x80").decode(),
+        "Bearer " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+        base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+        "Basic " + "QUFB" * 2000,
+    ],
+)
+def test_what_is_no_login(guarded: SecuredExporter, header: str) -> None:
+    assert ask(guarded, headers={"Authorization": header}).status == 401
+
+
+def test_the_scheme_has_no_case(guarded: SecuredExporter) -> None:
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+    assert ask(guarded, headers={"Authorization": f"bAsIc {login}"}).status == 200
+
+
+def test_a_connection_that_logs_in_goes_on(guarded: SecuredExporter) -> None:
+    login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    request = f"GET /-/healthy HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {login}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=SECONDS) as connection:
+        stream = connection.makefile("rb")
+        for count in (1, 3):
+            connection.sendall(request * count)
+            for _ in range(count):
+                assert stream.readline().startswith(b"HTTP/1.1 200")
+                headers = http.client.parse_headers(stream)
+                assert stream.read(int(headers["Content-Length"])) == b"Healthy.\n"
+
+
+def test_guesses_leave_room_for_others(
+    secured: Callable[[Path], SecuredExporter], folder: Path
+) -> None:
+    """Passwords are verified one by one, and few may wait: others are told to come again."""
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(PASSWORD, 9)}'}}\n")
+    exporter = secured(file)
+    stopped = False
+    statuses = set()
+
+    def guess(number: int) -> None:
+        for attempt in itertools.count():
+            if stopped:
+                return
+            answer = ask(exporter, user=USER, password=f"{number} {attempt}", source="127.0.0.2")
+            statuses.add(answer.status)
+
+    with ThreadPoolExecutor(16) as threads:
+        guesses = [threads.submit(guess, number) for number in range(16)]
+        try:
+            wait_until(lambda: statuses == {401, 503}, SECONDS, "guesses that are turned away")
+            for _ in range(5):
+                assert ask(exporter, user=USER).status == 200
+        finally:
+            stopped = True
+        for one in guesses:
+            one.result()
+    # From that address too, once the guesses have ended.
+    assert ask(exporter, user=USER, source="127.0.0.2").status == 200
+
+
+def test_it_ends_while_passwords_wait(
+    secured: Callable[[Path], SecuredExporter], folder: Path
+) -> None:
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
+    exporter = secured(file)
+    login = base64.b64encode(b"a:b").decode()
+    request = f"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {login}\r\n\r\n".encode()
+    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(5)]
+    for connection in connections:
+        connection.sendall(request)
+    # The next finds the queue of its address full, so the others are waiting.
+    wait_until(lambda: ask(exporter, user="a").status == 503, SECONDS, "a full queue")
+
+    assert exporter.stop() == 0
+    for connection in connections:
+        connection.close()
