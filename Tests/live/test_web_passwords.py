@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import itertools
+import select
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -174,11 +175,12 @@ def test_it_ends_while_passwords_wait(
     exporter = secured(file)
     login = base64.b64encode(b"a:b").decode()
     request = f"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {login}\r\n\r\n".encode()
-    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(5)]
+    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(6)]
     for connection in connections:
         connection.sendall(request)
-    # The next finds the queue of its address full, so the others are waiting.
-    wait_until(lambda: ask(exporter, user="a").status == 503, SECONDS, "a full queue")
+    # One finds the queue of its address full and is told at once, so the others are waiting.
+    (answered, *_), _, _ = select.select(connections, [], [], SECONDS)
+    assert b" 503 " in answered.recv(64)
 
     assert exporter.stop() == 0
     for connection in connections:
