@@ -142,9 +142,11 @@ def garbage(applications: Sequence[Application], choices: random.Random) -> Iter
     """Keys of the wrong type, entries that nobody can decode."""
     for application in applications:
         with application.redis.connect(application.database) as client:
+            pipeline = client.pipeline()  # at once, for the application goes on writing
             for key in choices.sample(["redbeat::schedule", "redbeat::statics", QUEUE], 2):
-                client.delete(key)
-                client.hset(key, "wrong", "type")
+                pipeline.delete(key)
+                pipeline.hset(key, "wrong", "type")
+            pipeline.execute()
             for key in client.scan_iter("redbeat:entry *"):
                 client.hset(key, choices.choice(["definition", "meta"]), choices.randbytes(100))
     try:

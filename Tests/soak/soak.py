@@ -171,6 +171,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
 
     choices = random.Random(options.seed)
     trouble = Trouble(all_faults(applications, configuration, exporter.port, choices), choices)
+    running.callback(trouble.end)  # else what it holds would keep the applications for ever
     with Scrapes(
         exporter.port,
         [one.path for one in applications],
