@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import redis
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("demo", "Tests")]
 
 from certificates import Authority
 from contents import HOSTILE_NAMES, fill_database, fill_redis

@@ -7,8 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from contents import fill_database, fill_redis
-from django_beats import Site
 from reference import FLAGS, families_of_sources, flags_document
 from stack import PROJECT
 from test_configuration import run
@@ -77,26 +75,6 @@ def test_the_exporter_takes_what_a_page_configures(page: str, tmp_path: Path) ->
         flags = (f"--config.file={tmp_path}/exporter.yml", "--database.url=postgresql://host")
         checked = run("--config.check", *flags)
         assert (checked.returncode, checked.stderr) == (0, ""), block
-
-
-def test_commands_of_runbooks(redis_url: str, site: Site, database_url: str) -> None:
-    """Redis and PostgreSQL understand what the runbooks ask of them."""
-    fill_redis(redis_url)
-    fill_database(database_url)
-    commands = set()
-    for path in (PROJECT / "docs" / "runbooks").glob("*.md"):
-        commands |= set(re.findall(r"`((?:redis-cli|psql) -?[u\"][^`]*)`", path.read_text()))
-    assert len(commands) > 15
-
-    for command in commands - {"redis-cli -u BROKER_URL MONITOR | grep LPUSH"}:
-        url = redis_url if command.startswith("redis-cli") else database_url
-        real = re.sub(r"\b(REDBEAT_|BROKER_)?URL\b", url, command)
-        if url == redis_url:  # which else reports errors as answers
-            real = real.replace("redis-cli", "redis-cli -e", 1)
-        done = subprocess.run(
-            ["bash", "-c", real], capture_output=True, text=True, timeout=SECONDS, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
 def test_the_korean_readme_has_what_the_readme_has() -> None:

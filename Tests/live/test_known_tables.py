@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from celery import Celery
+from documented_commands import commands
 from kombu import pools
 from readers_application import OLDER_PYTHON, collected, value
 from servers import wait_until
@@ -170,7 +171,13 @@ def test_celery_taskmeta_of_celery_5_2(
     missing = family(metrics, "celery_beat_exporter_index_missing", "table")
     assert missing == {"celery_taskmeta": 1}
     [line] = log_lines(watcher, "CREATE INDEX")
-    database.execute(line.partition("run: ")[2].removesuffix('"'))
+    # docs/tables.md has the same, and it is what was missing.
+    (statement,) = commands("live/test_known_tables.py::test_celery_taskmeta_of_celery_5_2")
+    assert line.partition("run: ")[2].removesuffix('"') == statement
+    database.execute(statement)
+    late = exporter(COLLECT, flag, DATABASE_URL=database_url)
+    missing = family(read(late), "celery_beat_exporter_index_missing", "table", zero=True)
+    assert missing == {"celery_taskmeta": 0}
 
 
 def test_django_celery_results(

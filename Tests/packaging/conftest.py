@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("demo", "Tests")]
 
 import exporter_image
 from container_engine import Engine

@@ -5,14 +5,17 @@ The Debian is a container in which systemd is the first process.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from container_engine import PROJECT, Engine, run
+from documented_commands import commands
 from servers import wait_until
 from stack import parse_metrics
 
@@ -24,6 +27,16 @@ UNIT_FILE = PROJECT / "deploy" / "systemd" / UNIT
 SETTINGS = "/etc/celery-beat-exporter.yml"
 MACHINE = "debian-with-systemd"
 MACHINE_PACKAGES = ("systemd-sysv", "dbus", "redis-server", "curl")
+# What the documentation's commands are run with besides, and on.
+MORE_PACKAGES = ("celery", "chrony", "python3-redis", "sudo")
+BEAT = "celerybeat"
+BEAT_UNIT = """
+[Service]
+ExecStart=celery -b redis://localhost:6379/0 beat --loglevel info -s /run/schedule --pidfile=
+"""
+BEAT_CONFIGURATION = """
+beat_schedule = {"report": {"task": "reports.make", "schedule": 1.0}}
+"""
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 EXPOSURE_TENTHS = 11  # docs/install.md tells it
 # Where a running machine writes by itself, and dpkg its lists.
@@ -86,9 +99,12 @@ class Machine:
         self._engine("cp", package, f"{MACHINE}:/tmp/package.deb")
         return self("dpkg", "--install", "/tmp/package.deb")
 
+    def write(self, path: str, text: str) -> None:
+        """Into the file that is there, which keeps its mode, or a new one."""
+        self("sh", "-c", f"cat >{path} <<'END'\n{text}\nEND")
+
     def write_settings(self, text: str) -> None:
-        # Written into the file that is there, which keeps its mode.
-        self("sh", "-c", f"cat >{SETTINGS} <<'END'\n{text}\nEND")
+        self.write(SETTINGS, text)
 
     def metrics(self) -> Metrics | None:
         """What the exporter there serves, None while it does not."""
@@ -100,14 +116,15 @@ class Machine:
             return None
 
 
-@pytest.fixture
-def machine(engine: Engine, package: Path) -> Iterator[Machine]:
+@contextlib.contextmanager
+def started(engine: Engine, package: Path, more_packages: Sequence[str] = ()) -> Iterator[Machine]:
+    """A machine that is up."""
     depends = run("dpkg-deb", "--field", package, "Depends", timeout=60)
     libraries = [one.split()[0] for one in depends.split(",")]
-    engine.import_debian("debian-with-systemd", [*MACHINE_PACKAGES, *libraries])
+    engine.import_debian(MACHINE, [*MACHINE_PACKAGES, *libraries, *more_packages])
     engine(
         *("run", "--detach", "--name", MACHINE, "--systemd=always", "--privileged"),
-        *("localhost/debian-with-systemd", "/sbin/init"),
+        *(f"localhost/{MACHINE}", "/sbin/init"),
     )
     machine = Machine(engine)
 
@@ -125,6 +142,23 @@ def machine(engine: Engine, package: Path) -> Iterator[Machine]:
         print(machine("journalctl", "--no-pager"))  # shown when the test has failed
     finally:
         engine("rm", "--force", "--time", "0", MACHINE)
+
+
+@pytest.fixture
+def machine(engine: Engine, package: Path) -> Iterator[Machine]:
+    with started(engine, package) as machine:
+        yield machine
+
+
+@pytest.fixture
+def machine_with_celery(engine: Engine, package: Path) -> Iterator[Machine]:
+    """A machine with a beat in a unit, as many people run it."""
+    with started(engine, package, MORE_PACKAGES) as machine:
+        machine.write(f"/etc/systemd/system/{BEAT}.service", BEAT_UNIT)
+        machine.write("/celeryconfig.py", BEAT_CONFIGURATION)
+        machine("systemctl", "daemon-reload")
+        machine("systemctl", "start", BEAT)
+        yield machine
 
 
 def test_life_of_an_installation(machine: Machine, package: Path) -> None:
@@ -188,3 +222,44 @@ def test_life_of_an_installation(machine: Machine, package: Path) -> None:
     assert machine.metrics() is None
     machine("dpkg", "--purge", "celery-beat-exporter")
     assert machine.files() == before
+
+
+def test_commands(machine_with_celery: Machine, engine: Engine, package: Path) -> None:
+    """Those of the documentation that need systemd: installing as docs/install.md tells, then looking around."""
+    machine = machine_with_celery
+    install, edit, restart = (
+        "sudo apt install ./.build/celery-beat-exporter_*.deb",
+        f"sudoedit {SETTINGS}",
+        "sudo systemctl restart celery-beat-exporter",
+    )
+    answers = {
+        "systemctl status celery-beat-exporter": r"Active: active \(running\)",
+        "journalctl -u celery-beat-exporter -n 50": "msg=serving",
+        "systemctl restart celery-beat-exporter": "",
+        "systemctl status celerybeat": r"Active: active \(running\)",
+        "journalctl -u celerybeat -n 50": "Sending due task report",
+        "journalctl -u celerybeat -n 100": "Sending due task report",
+        "journalctl -u celerybeat | grep ENTRY": r"Sending due task report \(reports.make\)",
+        "systemctl restart chrony": "",
+        "chronyc tracking": "System time +: ",
+        "timedatectl status": "System clock synchronized: ",
+        "dmesg -T | grep -i 'killed process'": r"Killed process \d+ \(tail\)",
+    }
+    found = commands("packaging/test_debian_package.py::test_commands")
+    assert found == {install, edit, restart, *answers}
+
+    machine("mkdir", "/.build")
+    engine("cp", package, f"{MACHINE}:/.build/{package.name}")
+    machine.write("/edit", "#!/bin/sh\necho broker.url: redis://localhost:6379/0 >$1")
+    machine("chmod", "755", "/edit")
+    for command in (install, f"SUDO_EDITOR=/edit {edit}", restart):
+        machine("sh", "-c", command)
+    wait_until(machine.metrics, SECONDS, "the exporter to serve")
+    with pytest.raises(subprocess.CalledProcessError):
+        machine("systemd-run", "--wait", "--property=MemoryMax=10M", "tail", "/dev/zero")
+    wait_until(
+        lambda: "Sending due task" in machine("journalctl", "-u", BEAT), SECONDS, "beat to send"
+    )
+    for command, answer in answers.items():
+        printed = machine("bash", "-o", "pipefail", "-c", command.replace("ENTRY", "report"))
+        assert re.search(answer, printed), f"{command}\n{printed}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from container_engine import PROJECT, run
+from documented_commands import commands
 from servers import RedisServer, wait_until
 from stack import Exporter, beat, fetch
 
@@ -122,6 +124,29 @@ def test_example_of_the_documentation_renders(folder: Path) -> None:
     (deployment,) = [one for one in all_of_it if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example.com/celery-beat-exporter:0.1.0"
+
+
+def test_kubectl(folder: Path) -> None:
+    """Each command of the documentation is one: it fails only where it wants to reach a cluster."""
+    (folder / "kustomization.yaml").write_text(
+        f"resources: [{os.path.relpath(MANIFESTS / 'exporter', folder)}]\n"
+    )
+    nowhere = "127.0.0.1:1"
+    environment = {**os.environ, "KUBECONFIG": str(folder / "none"), "HOME": str(folder)}
+    for command in commands("packaging/test_kubernetes.py::test_kubectl"):
+        command = re.sub(r"\bPOD\b", "beat-0", command)
+        words = shlex.split(command.replace("kubectl", f"kubectl --server=http://{nowhere}", 1))
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1, command
+        assert re.search(f"{nowhere}( was refused|: connect)", done.stderr), done.stderr
 
 
 def test_exporter_runs_with_these_settings(folder: Path) -> None:
