@@ -19,7 +19,7 @@ INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
 # What code within a sentence begins with when it is a command, and not only names a program.
 COMMAND = re.compile(
-    r"(benchmarks/\w+\.py|celery|celery-beat-exporter|chronyc|curl|date|dmesg|docker|gdb|grep|journalctl|kubectl"
+    r"(benchmarks/\w+\.py|celery|celery-beat-exporter|chronyc|curl|date|dmesg|docker|gdb|grep|htpasswd|journalctl|kubectl"
     r"|make|podman|promtool|ps|psql|python3?|sudo|systemctl|systemd-analyze|timedatectl) ."
     r"|kill .*PID|redis-cli -u|SELECT .* FROM|GRANT .* TO|CREATE INDEX .* ON"
 )
@@ -62,13 +62,14 @@ BEGINNINGS = {
     "kubectl ": "packaging/test_kubernetes.py::test_kubectl",
     "docker compose ": "packaging/test_compose.py::test_a_killed_beat_is_told_of",
     "docker ": "packaging/test_image.py::test_commands",
-    "podman ": "packaging/test_image.py::test_commands",
+    "podman build ": "packaging/test_image.py::test_two_builds_hold_the_same_bytes",
     "sudo": "packaging/test_debian_package.py::test_commands",
     "systemd-analyze security": "packaging/test_debian_package.py::test_unit_is_confined",
     "systemctl ": "packaging/test_debian_package.py::test_commands",
     "journalctl ": "packaging/test_debian_package.py::test_commands",
     "dmesg ": "packaging/test_debian_package.py::test_commands",
     "timedatectl ": "packaging/test_debian_package.py::test_commands",
+    "htpasswd ": "packaging/test_debian_package.py::test_commands",
     "chronyc ": "packaging/test_debian_package.py::test_commands",
 }
 
@@ -98,13 +99,16 @@ class Command:
 
 
 def documented() -> Iterator[Command]:
-    """Those of all pages: in blocks for a shell, in indented blocks, and within sentences."""
+    """Those of all pages: in blocks for a shell or indented, in comments, and within sentences."""
     pages = [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("recorder/*.md")]
     for path in pages:
         page, text = str(path.relative_to(PROJECT)), path.read_text()
         for language, block in FENCE.findall(text):
             if language in COMMAND_FENCES:
                 yield Command(page, block.rstrip(), is_block=True)
+            else:
+                comments = re.findall("# (.+)$", block, re.MULTILINE)
+                yield from (Command(page, one, False) for one in comments if COMMAND.match(one))
         text = FENCE.sub("", text)
         for block in INDENTED.findall(text):
             for line in re.sub(r"\\\n +", "", block).splitlines():

@@ -237,8 +237,8 @@ def test_celery(shop: Shop, folder: Path) -> None:
 def test_ps_and_kill(application: Callable[..., Application], redis_url: str) -> None:
     """A beat that hangs is found, ended, and followed by another, as CeleryBeatOverdue tells."""
     ps = {
-        "ps -eo pid,stat,etime,args | grep '[c]elery.* beat'": r"T\w* +00:\d\d ",
-        "ps -eo pid,lstart,args | grep '[c]elery.* beat'": r"\w{3} \w{3} +\d+ ",
+        "ps -ewwo pid,stat,etime,args | grep '[c]elery.* beat'": r"T\w* +00:\d\d ",
+        "ps -ewwo pid,lstart,args | grep '[c]elery.* beat'": r"\w{3} \w{3} +\d+ ",
     }
     kill, force = "kill PID", "kill -9 PID"
     delete = "redis-cli -u REDBEAT_URL DEL redbeat::lock"
@@ -254,7 +254,8 @@ def test_ps_and_kill(application: Callable[..., Application], redis_url: str) ->
         beat = started()
         beat.pause()
         for command, state in ps.items():
-            run(command, rf"^ *{beat.pid} {state}.*celery")
+            # As where a terminal's width is passed on, which must not cut the line.
+            run(command, rf"^ *{beat.pid} {state}.*celery", {"COLUMNS": "40"})
         run(kill, PID=str(beat.pid))
         run(force, PID=str(beat.pid))
         beat.wait(SECONDS)

@@ -138,7 +138,7 @@ def test_queries_of_other_pages(stack: Stack, path: Path) -> None:
 
 
 def is_query(code: str) -> bool:
-    """Whether it asks of a family: names of tables and modules begin with celery_, too."""
+    """Whether it asks of a family, or of scrapes: names of tables and modules begin with celery_, too."""
     if re.search(r"\{[\w,]+\}|[…/$]|^#", code):  # a family with its labels, a path, a sample
         return False
-    return any(family in documented() for family, _ in selectors(code))
+    return code.startswith("up{") or any(family in documented() for family, _ in selectors(code))

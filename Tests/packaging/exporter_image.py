@@ -10,7 +10,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from container_engine import PROJECT, Engine
+from container_engine import BUILD_SECONDS, PROJECT, Engine, run
+from documented_commands import commands
 
 IMAGE = "localhost/celery-beat-exporter:test"
 DEBIAN = "debian:bookworm-slim"
@@ -67,6 +68,25 @@ def mirrors(settings: Path) -> Mapping[Path, str]:
     return folders
 
 
-def build(engine: Engine, lent: Mapping[Path, str], *arguments: str, tag: str = IMAGE) -> str:
-    """Builds this tree's image; its identity."""
-    return engine.build(PROJECT, "--timestamp=1700000000", *arguments, tag=tag, lent=lent)
+def build(
+    engine: Engine,
+    lent: Mapping[Path, str],
+    *arguments: str,
+    tag: str = IMAGE,
+    command: str | None = None,
+) -> str:
+    """Builds this tree's image, by docs/install.md's reproducible command or by another; its identity."""
+    if command is None:
+        (command,) = commands("packaging/test_image.py::test_two_builds_hold_the_same_bytes")
+    for page, ours in (
+        ("docker build", "podman build --format docker"),
+        ("swift@sha256:...", f"localhost/{SWIFT}"),
+        ("debian@sha256:...", f"localhost/{DEBIAN}"),
+        ("-t celery-beat-exporter", f"-t {tag}"),
+    ):
+        command = command.replace(page, ours)
+    volumes = [f"--volume={path}:{seen_as}:ro" for path, seen_as in lent.items()]
+    ours = " ".join(["--isolation=chroot", "--pull=never", "--quiet", *volumes, *arguments])
+    command = command.replace("podman build", f"cd {PROJECT}; podman build {ours}")
+    run("bash", "-c", command, environment=engine.environment, timeout=BUILD_SECONDS)
+    return engine.inspect(tag)["Id"]

@@ -28,7 +28,8 @@ SETTINGS = "/etc/celery-beat-exporter.yml"
 MACHINE = "debian-with-systemd"
 MACHINE_PACKAGES = ("systemd-sysv", "dbus", "redis-server", "curl")
 # What the documentation's commands are run with besides, and on.
-MORE_PACKAGES = ("celery", "chrony", "python3-redis", "sudo")
+MORE_PACKAGES = ("apache2-utils", "celery", "chrony", "python3-redis", "sudo")
+PASSWORD = r"printf 'password\npassword\n' |"  # to what it asks
 BEAT = "celerybeat"
 BEAT_UNIT = """
 [Service]
@@ -242,6 +243,7 @@ def test_commands(machine_with_celery: Machine, engine: Engine, package: Path) -
         "journalctl -u celerybeat | grep ENTRY": r"Sending due task report \(reports.make\)",
         "systemctl restart chrony": "",
         "chronyc tracking": "System time +: ",
+        "htpasswd -nBC 10 prometheus": r"^prometheus:\$2y\$10\$",
         "timedatectl status": "System clock synchronized: ",
         "dmesg -T | grep -i 'killed process'": r"Killed process \d+ \(tail\)",
     }
@@ -261,5 +263,6 @@ def test_commands(machine_with_celery: Machine, engine: Engine, package: Path) -
         lambda: "Sending due task" in machine("journalctl", "-u", BEAT), SECONDS, "beat to send"
     )
     for command, answer in answers.items():
-        printed = machine("bash", "-o", "pipefail", "-c", command.replace("ENTRY", "report"))
+        command = command.replace("ENTRY", "report").replace("htpasswd", f"{PASSWORD} htpasswd")
+        printed = machine("bash", "-o", "pipefail", "-c", command)
         assert re.search(answer, printed), f"{command}\n{printed}"

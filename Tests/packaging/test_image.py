@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from container_engine import Engine
+from documented_commands import commands
 from exporter_image import IMAGE, build
 from servers import PostgresServer, RedisServer, free_port, wait_until
 from stack import beat, fetch, parse_metrics, worker
 
 MEGABYTE = 1_000_000
 SECONDS = 30.0  # longest wait for something that normally takes a moment
+COMMANDS = commands("packaging/test_image.py::test_commands")
 
 
 @pytest.fixture
@@ -106,3 +109,41 @@ def test_is_healthy_while_it_answers(engine: Engine, image: str, container: str)
     wait_until(lambda: not healthy(), SECONDS, "the container to be unhealthy, its program hanging")
     engine("kill", "--signal", "CONT", container)
     wait_until(healthy, SECONDS, "the container to be healthy again")
+
+
+def test_commands(engine: Engine, lent: Mapping[Path, str], image: str, container: str) -> None:
+    """Docker's of docs/install.md and docs/check.md, by podman."""
+    (make,) = [one for one in COMMANDS if one.startswith("docker build ")]
+    (start,) = [one for one in COMMANDS if one.startswith("docker run ")]
+    (check,) = [one for one in COMMANDS if one.startswith("docker exec ")]
+    assert {make, start, check} == COMMANDS
+    name = "localhost/celery-beat-exporter-by-docker"
+    build(engine, lent, tag=name, command=make)
+
+    port = free_port()
+    start = start.replace("-p 9808:", f"-p 127.0.0.1:{port}:")
+    start = start.replace("docker run", f"run --detach --name {container}")
+    # Nobody answers at these addresses, which is what it then tells.
+    for theirs in ("host:6379", "@host/"):
+        start = start.replace(theirs, theirs.replace("host", "127.0.0.1"))
+    assert start.endswith(" celery-beat-exporter")
+    engine(*shlex.split(start)[:-1], name)
+
+    def sources() -> dict[str, float]:
+        try:
+            metrics = parse_metrics(fetch(f"http://127.0.0.1:{port}/metrics"))
+        except OSError:
+            return {}
+        up = "celery_beat_exporter_source_up"
+        return {
+            dict(labels)["source"]: value for (one, labels), value in metrics.items() if one == up
+        }
+
+    down = {"redbeat": 0, "broker": 0, "database": 0}
+    wait_until(lambda: sources() == down, SECONDS, "the exporter to have tried its sources")
+    words = shlex.split(check.replace("docker ", "").replace("CONTAINER", container))
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        engine(*words)
+    assert failure.value.returncode == 1
+    told = failure.value.stdout
+    assert "FAIL  broker " in told and "FAIL  database " in told
