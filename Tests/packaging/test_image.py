@@ -122,7 +122,9 @@ def test_commands(engine: Engine, lent: Mapping[Path, str], image: str, containe
 
     port = free_port()
     start = start.replace("-p 9808:", f"-p 127.0.0.1:{port}:")
-    start = start.replace("docker run", f"run --detach --name {container}")
+    # Other engines of this machine may have a network of the default's addresses.
+    engine("network", "create", container)
+    start = start.replace("docker run", f"run --detach --name {container} --network={container}")
     # Nobody answers at these addresses, which is what it then tells.
     for theirs in ("host:6379", "@host/"):
         start = start.replace(theirs, theirs.replace("host", "127.0.0.1"))
