@@ -130,7 +130,7 @@ def test_sessions_that_cannot_be_seen(
     fault: Callable[[DjangoBeat], None],
     remedy: Callable[[DjangoBeat], None],
 ) -> None:
-    """Without pg_monitor the scans of the table tell that beat ticks, a little later."""
+    """Without pg_read_all_stats the scans of the table tell that beat ticks, a little later."""
     loop = 1
     watcher = exporter(*FLAGS, f"--beat.max-loop-interval={loop}s", DATABASE_URL=restricted_url)
     beat = site.beat(connection_seconds=connection_seconds, loop_seconds=loop)
