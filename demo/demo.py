@@ -68,7 +68,7 @@ def status_line(metrics: Metrics, now: float) -> str:
         return sum(values) if values else None
 
     def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.0f}"
+        return "-" if value is None else str(round(value))
 
     up = total("celery_beat_up")
     heartbeat = total("celery_beat_scheduler_heartbeat")
@@ -113,6 +113,7 @@ def introduce(screen: Screen, stack: Stack) -> None:
     private = "started for the demo"
     given = "given by the environment: what the demo writes there stays"
     for what, where in {
+        "status": f"{stack.exporter.url}/",
         "metrics": f"{stack.exporter.url}/metrics",
         "Prometheus": f"{stack.prometheus.url}/alerts",
         "Alertmanager": stack.alertmanager.url,

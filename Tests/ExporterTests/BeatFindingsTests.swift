@@ -1,5 +1,6 @@
 import Collection
 import Collectors
+import Redis
 import Testing
 
 @testable import Celery
@@ -62,7 +63,7 @@ import Testing
         #expect(findings(.redbeat, redBeat) == [life, Self.schedule])
     }
 
-    @Test func aDeadBeatWithItsLock() {
+    @Test func aDeadBeatWithItsLock() throws {
         var state = redBeat
         state.isUp = false
         state.heartbeat = Self.now - 310
@@ -71,9 +72,11 @@ import Testing
         let life =
             "FAIL dead, hung or cut off: last sign of life 2026-11-21 09:54:50 UTC (5m10s ago) at the latest, the next was due by 2026-11-21 "
             + "09:55:00 UTC (5m ago), grace 2s; last task sent 2026-11-21 09:59:00 UTC (1m ago); it left its lock, which ends "
-            + "in 19m50s, and the next beat waits for that; end what is left of beat, run: redis-cli -u REDBEAT_URL DEL "
-            + "shop:lock, and start it"
+            + "in 19m50s, and the next beat waits for that; if it lives, its beat_max_loop_interval is more than "
+            + "--beat.max-loop-interval, 5m; if not, end what is left of it, run: "
+            + "redis-cli --askpass -u redis://cache:6379/2 DEL shop:lock, and start it, also where one waits"
         var target = Target()
+        target.redBeatAddress = try RedisAddress(url: "redis://:secret@cache:6379/2")
         target.redBeat.keyPrefix = "shop"
         #expect(findings(.redbeat, state, target: target) == [life, Self.schedule])
         state.lock?.timeToLive = nil

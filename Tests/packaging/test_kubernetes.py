@@ -111,7 +111,8 @@ def test_every_dashboard_is_there() -> None:
     assert max(map(len, data.values())) < 262_144
 
 
-def test_example_of_the_documentation_renders(folder: Path) -> None:
+def documented(folder: Path) -> list[dict]:
+    """What the kustomization of docs/install.md makes."""
     text = (PROJECT / "docs" / "install.md").read_text()
     (example,) = re.findall(r"```yaml\n(# kustomization.yaml\n.*?)```", text, re.DOTALL)
     # Here the manifests are those of this tree. kustomize takes relative paths only.
@@ -119,11 +120,20 @@ def test_example_of_the_documentation_renders(folder: Path) -> None:
         r"https://github.com/\S+//deploy", f"{os.path.relpath(PROJECT, folder)}/deploy", example
     )
     (folder / "kustomization.yaml").write_text(example)
-    all_of_it = list(yaml.safe_load_all(run("kubectl", "kustomize", folder, timeout=60)))
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", folder, timeout=60)))
+
+
+def test_example_of_the_documentation_renders(folder: Path) -> None:
+    all_of_it = documented(folder)
     assert {one["metadata"]["namespace"] for one in all_of_it} == {"shop"}
     (deployment,) = [one for one in all_of_it if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example.com/celery-beat-exporter:0.1.0"
+    assert {one["name"].removeprefix("CELERY_BEAT_EXPORTER_") for one in container["env"]} == {
+        "BROKER_URL_FILE",
+        "BEAT_SCHEDULER",
+        "BEAT_MAX_LOOP_INTERVAL",
+    }
 
 
 def test_kubectl(folder: Path) -> None:
@@ -150,9 +160,9 @@ def test_kubectl(folder: Path) -> None:
 
 
 def test_exporter_runs_with_these_settings(folder: Path) -> None:
-    deployment = only("Deployment", "exporter")
+    """Those of the documentation, in which the example of beat is watched, without a database."""
+    (deployment,) = [one for one in documented(folder) if one["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    (folder / "database-url").write_text("postgresql://celery@127.0.0.1:1/none\n")
     with RedisServer(folder) as redis, beat(folder, broker_url=redis.url):
         (folder / "broker-url").write_text(redis.url + "\n")
         environment = {

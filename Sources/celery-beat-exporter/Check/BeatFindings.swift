@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Redis
 
 /// What a look at one beat says.
 struct BeatFindings {
@@ -90,9 +91,20 @@ struct BeatFindings {
         }
         let left = metrics["celery_beat_lock_ttl_seconds"].flatMap { $0 > 0 ? $0 : nil }
         let wait = left.map { "which ends in \(span($0))" } ?? "which never ends"
+        let interval = metrics["celery_beat_max_loop_interval_seconds"].map { ", \(span($0))" } ?? ""
         return
             "dead, hung or cut off: \(missed)\(lastTask); it left its lock, \(wait), and the next beat waits for that; "
-            + "end what is left of beat, run: redis-cli -u REDBEAT_URL DEL \(key), and start it"
+            + "if it lives, its beat_max_loop_interval is more than --beat.max-loop-interval\(interval); "
+            + "if not, end what is left of it, run: \(redisCommand) DEL \(key), "
+            + "and start it, also where one waits"
+    }
+
+    /// redis-cli for RedBeat's Redis, without the password.
+    private var redisCommand: String {
+        guard let address = target.redBeatAddress, case .single(.tcp) = address.servers else {
+            return "redis-cli -u REDBEAT_URL"
+        }
+        return "redis-cli \(address.password == nil ? "" : "--askpass ")-u \(address.redacted)"
     }
 
     /// When a sign of life should have come, and since when there is none.
@@ -194,7 +206,7 @@ struct BeatFindings {
                     finding(
                         .warning,
                         "Redis may evict \(key) when its memory is full (\(policy)), and beat ends when it loses it; "
-                            + "run: redis-cli -u REDBEAT_URL CONFIG SET maxmemory-policy noeviction"
+                            + "run: \(redisCommand) CONFIG SET maxmemory-policy noeviction"
                     )
                 )
             }
