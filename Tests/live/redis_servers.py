@@ -19,6 +19,15 @@ MASTER = "mymaster"
 LOCKED, UNLOCKED, QUEUES, PING = range(4)
 
 
+def listens(port: int) -> bool:
+    """Whether somebody on loopback takes connections, be it that he answers none."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class TLSRedis(RedisServer):
     """A Redis with TLS on a second port, where it asks for a client certificate."""
 
@@ -257,12 +266,7 @@ class TLSNode(RedisServer):
         super().__init__(folder, port=port, arguments=["--port", "0", *options])
 
     def answers(self) -> bool:
-        try:
-            # It needs no handshake to be seen to listen.
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return listens(self.port)  # which needs no handshake
 
 
 class TLSCluster(Cluster):

@@ -8,7 +8,6 @@ returns by itself.
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ import psycopg
 import pytest
 import redis
 from contents import QUEUE, fill_database, fill_redis
-from servers import PostgresServer, Process, RedisServer, wait_until
+from outages import hung, killed, stopped
+from redis_servers import listens
+from servers import PostgresServer, RedisServer, wait_until
 from stack import Exporter
 
 if TYPE_CHECKING:
@@ -67,11 +68,7 @@ class SlowRedis(RedisServer):
         )
 
     def answers(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return listens(self.port)
 
     @property
     def is_loading(self) -> bool:
@@ -245,33 +242,6 @@ def check_fault(
 
 
 # Faults
-
-
-@contextlib.contextmanager
-def killed(server: Process) -> Iterator[None]:
-    server.kill()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextlib.contextmanager
-def stopped(server: Process) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.start()
-
-
-@contextlib.contextmanager
-def hung(server: Process) -> Iterator[None]:
-    server.pause()
-    try:
-        yield
-    finally:
-        server.resume()
 
 
 @contextlib.contextmanager

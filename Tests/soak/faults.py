@@ -17,7 +17,7 @@ from functools import partial
 
 from applications import Application, ConfigurationFile, Postgres, Redis
 from contents import QUEUE
-from servers import Process
+from outages import hung, killed
 
 CLIENTS = 20  # that misbehave at once
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\n\r\n"
@@ -65,8 +65,9 @@ def all_faults(
         }.items():
             faults.append(Fault(f"postgresql {number} {name}", postgres, begin))
     for name, begin in {
-        "changed": partial(changed, configuration, port),
-        "guest": partial(guest, configuration, port),
+        # All targets start anew, and again at the end.
+        "changed": partial(rewritten, configuration, port, grace="3s"),
+        "guest": partial(rewritten, configuration, port, guest=True),
         "broken": partial(broken, configuration, port),
     }.items():
         faults.append(Fault(f"configuration {name}", configuration, begin))
@@ -82,24 +83,6 @@ def all_faults(
 
 
 # Servers
-
-
-@contextlib.contextmanager
-def killed(server: Process) -> Iterator[None]:
-    server.kill()
-    try:
-        yield
-    finally:
-        server.start()  # a Redis has lost all, a PostgreSQL nothing
-
-
-@contextlib.contextmanager
-def hung(server: Process) -> Iterator[None]:
-    server.pause()
-    try:
-        yield
-    finally:
-        server.resume()
 
 
 @contextlib.contextmanager
@@ -202,10 +185,8 @@ def new_password(
 
 
 @contextlib.contextmanager
-def changed(configuration: ConfigurationFile, port: int) -> Iterator[None]:
-    """All targets start anew, and again at the end."""
-    configuration.write(grace="3s")
-    reload(port)
+def restored(configuration: ConfigurationFile, port: int) -> Iterator[None]:
+    """As it was, in the end."""
     try:
         yield
     finally:
@@ -214,14 +195,11 @@ def changed(configuration: ConfigurationFile, port: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def guest(configuration: ConfigurationFile, port: int) -> Iterator[None]:
-    configuration.write(guest=True)
+def rewritten(configuration: ConfigurationFile, port: int, **settings: object) -> Iterator[None]:
+    configuration.write(**settings)
     reload(port)
-    try:
+    with restored(configuration, port):
         yield
-    finally:
-        configuration.write()
-        reload(port)
 
 
 @contextlib.contextmanager
@@ -229,11 +207,8 @@ def broken(configuration: ConfigurationFile, port: int) -> Iterator[None]:
     configuration.path.write_text("targets: [")
     if reload(port) != 500:
         raise AssertionError("a broken file was not refused")
-    try:
+    with restored(configuration, port):
         yield
-    finally:
-        configuration.write()
-        reload(port)
 
 
 def reload(port: int) -> int:
