@@ -12,7 +12,7 @@ package struct BeatCollector: Collector {
     /// One reading; without a state while nothing tells that the scheduler is in use.
     private let read: () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
     /// What would make readings cheaper.
-    private let advice: () -> String?
+    private let advice: () -> [String]
 
     /// Of a RedBeat.
     /// - Parameters:
@@ -20,7 +20,8 @@ package struct BeatCollector: Collector {
     ///   - scheduledQueues: where to put the queues that entries name.
     ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
     package init(_ reader: RedBeatReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init("redbeat", scheduledQueues, maximumEntrySeries) { () throws(CollectionError) in
+        self.init("redbeat", scheduledQueues, maximumEntrySeries, advice: { reader.advice }) {
+            () throws(CollectionError) in
             do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
         }
     }
@@ -34,7 +35,7 @@ package struct BeatCollector: Collector {
 
     /// Of a beat that shows only in the tasks of an expected schedule.
     package init(_ reader: EvidenceReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init("evidence", scheduledQueues, maximumEntrySeries, advice: { reader.advice }) {
+        self.init("evidence", scheduledQueues, maximumEntrySeries, advice: { reader.advice.map { [$0] } ?? [] }) {
             () throws(CollectionError) in
             do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
         }
@@ -51,7 +52,7 @@ package struct BeatCollector: Collector {
         _ scheduler: String,
         _ scheduledQueues: SharedQueueNames,
         _ maximumEntrySeries: Int,
-        advice: @escaping () -> String? = { nil },
+        advice: @escaping () -> [String] = { [] },
         read: @escaping () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
     ) {
         self.scheduler = scheduler
@@ -66,7 +67,7 @@ package struct BeatCollector: Collector {
         var collected = Collected(
             [],
             problems: anomalies.map { CollectionProblem($0) },
-            advice: advice().map { [$0] } ?? []
+            advice: advice()
         )
         guard let state else { return collected }
         collected.isPreliminary = state.isPreliminary

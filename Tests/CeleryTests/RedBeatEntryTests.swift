@@ -3,7 +3,8 @@ import Testing
 @testable import Celery
 
 @Suite struct RedBeatEntryTests {
-    private static let interval = #"{"name": "n", "task": "t", "schedule": {"__type__": "interval", "every": 5.0}}"#
+    private static let interval =
+        #"{"name": "n", "task": "t", "schedule": {"__type__": "interval", "every": 5.0, "relative": false}}"#
 
     private func entry(_ definition: String, meta: String? = nil) -> RedBeatEntry? {
         RedBeatEntry(definition: Array(definition.utf8), meta: meta.map { Array($0.utf8) })
@@ -38,7 +39,6 @@ import Testing
         #expect(entry.lastRunAt == nil)
         #expect(entry.totalRunCount == nil)
         #expect(self.entry(Self.interval, meta: nil) == entry)
-        #expect(self.entry(Self.interval, meta: "{}") == entry)
     }
 
     /// Celery 5.2 with pytz writes the zone as an offset; an absent one is UTC.
@@ -58,17 +58,19 @@ import Testing
 
     @Test(arguments: [
         #"{"__type__": "crontab", "minute": 5, "hour": [1, 2, 3], "day_of_week": "*", "day_of_month": "*", "month_of_year": "*"}"#,
-        #"{"__type__": "rrule", "freq": 5, "dtstart": 1795222507}"#, #"{"__type__": "moon"}"#,
+        #"{"__type__": "rrule", "freq": 5, "dtstart": 1795222507}"#, "5",
         #"{"__type__": "interval", "every": 0.5, "relative": true}"#,
+        #"{"__type__": "interval", "every": -1, "relative": 0}"#,
     ])
     func schedulesBeatCanLoad(schedule: String) {
         #expect(entry(#"{"name": "n", "task": "t", "schedule": \#(schedule)}"#) != nil)
     }
 
     @Test(arguments: [
-        "null", "5", "{}", #"{"__type__": 1}"#, #"{"__type__": "interval"}"#,
+        "null", "{}", #"{"__type__": "moon"}"#, #"{"__type__": "interval", "every": 5}"#, #"{"__type__": 1}"#,
+        #"{"__type__": "interval"}"#,
         #"{"__type__": "interval", "every": "5"}"#,
-        #"{"__type__": "interval", "every": -1}"#, #"{"__type__": "interval", "every": 1e300}"#,
+        #"{"__type__": "interval", "every": 1e300, "relative": false}"#,
         #"{"__type__": "interval", "every": NaN}"#, #"{"__type__": "crontab", "minute": "60"}"#,
         #"{"__type__": "crontab", "minute": {}}"#,
     ])
@@ -85,12 +87,40 @@ import Testing
     }
 
     @Test(arguments: [
-        "x", "[]", #"{"last_run_at": 5}"#, #"{"last_run_at": {"year": 2026, "month": 13, "day": 1}}"#,
+        "x", "[]", "{}", #"{"last_run_at": 5}"#, #"{"last_run_at": {"year": 2026, "month": 13, "day": 1}}"#,
         #"{"last_run_at": {"year": 2026, "month": 2, "day": 30}}"#,
         #"{"last_run_at": {"year": 2026, "month": 2, "day": 3, "hour": 24}}"#,
         #"{"last_run_at": {"year": 1e18, "month": 2, "day": 3}}"#,
     ])
     func runsBeatCannotLoad(meta: String) {
         #expect(entry(Self.interval, meta: meta) == nil)
+    }
+
+    @Test(arguments: [
+        ("{}", nil, "has no schedule that RedBeat knows: beat ends as soon as it loads it; fix or delete it"),
+        (
+            #"{"name": "n", "task": "t", "owner": "me", "schedule": 5}"#, nil,
+            "has a member owner in its definition that RedBeat does not know: beat ends as soon as it loads it; "
+                + "fix or delete it"
+        ),
+        (
+            interval, #"{"total_run_count": 3}"#,
+            "has no last_run_at in its meta: beat takes it out of the schedule and never runs it; fix it and save it again"
+        ),
+        (
+            #"{"name": "n", "task": "t", "schedule": {"__type__": "interval", "every": 5}}"#, nil,
+            "has an interval without the member relative: beat takes it out of the schedule and never runs it; "
+                + "fix it and save it again"
+        ),
+    ])
+    func whatBeatDoesWithWhatItCannotLoad(definition: String, meta: String?, problem: String) {
+        #expect(RedBeatEntry.problem(definition: Array(definition.utf8), meta: meta.map { Array($0.utf8) }) == problem)
+    }
+
+    @Test func anEntryBelongsToThePrefixThatItsNameLeaves() {
+        let definition = Array(#"{"name": "nightly", "task": "t", "args": [[1], {"name": "x"}], "schedule": 5}"#.utf8)
+        #expect(!RedBeatEntry.isOther(definition, than: Array("shop-eunightly".utf8), prefix: "shop-eu"))
+        #expect(RedBeatEntry.isOther(definition, than: Array("shop-eunightly".utf8), prefix: "shop"))
+        #expect(!RedBeatEntry.isOther([], than: Array("shopx".utf8), prefix: "shop"))
     }
 }

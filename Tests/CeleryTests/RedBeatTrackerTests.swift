@@ -183,7 +183,7 @@ import Testing
     @Test func aTickThatIsStillSendingIsLookedAtAgain() {
         var tracker = RedBeatTracker(configuration: configuration)
         let unsent = entry("a", every: 10, lastRun: -10)
-        #expect(relative(tracker.observe(reading(tick: 0, age: 0.1, [unsent])).deadline) == 300)
+        #expect(relative(tracker.observe(reading(tick: 0, age: 0.1, [unsent])).deadline) == 5)
         #expect(
             relative(tracker.observe(reading(tick: 0, age: 1.1, [entry("a", every: 10, lastRun: 0.5)])).deadline)
                 == 10.5
@@ -233,11 +233,14 @@ import Testing
     @Test func entriesOfWhichOnlyTheScoreIsKnown() {
         var tracker = RedBeatTracker(configuration: configuration)
         func opaque(_ name: String, score: Double) -> RedBeatReading.Entry {
-            let definition = #"{"name": "\#(name)", "task": "t", "schedule": {"__type__": "rrule"}}"#
+            let definition = #"{"name": "\#(name)", "task": "t", "schedule": {"__type__": "rrule", "freq": 5}}"#
             return RedBeatReading.Entry(
                 key: Array(name.utf8),
                 score: score < 0 ? -1 : Self.start + score,
-                content: RedBeatEntry(definition: Array(definition.utf8), meta: Array(#"{"total_run_count": 1}"#.utf8))
+                content: RedBeatEntry(
+                    definition: Array(definition.utf8),
+                    meta: Array(#"{"last_run_at": null, "total_run_count": 1}"#.utf8)
+                )
             )
         }
         let entries = [
@@ -401,5 +404,83 @@ import Testing
         _ = tracker.observe(reading(tick: 0, age: 0, twins(5, 9)))
         #expect(tracker.observe(reading(tick: 0, age: 1, twins(5, 9))).schedule?.tasksSent == ["t": 0])
         #expect(tracker.observe(reading(tick: 0, age: 2, twins(6, 11))).schedule?.tasksSent == ["t": 3])
+    }
+
+    // MARK: Without a lock, and nobody has said so
+
+    /// What is seen of a beat without a lock: its runs, and when the schedule was last touched.
+    private func unlocked(at time: Double, idle: Double?, _ entries: [RedBeatReading.Entry]) -> RedBeatReading {
+        var reading = RedBeatReading(time: Self.start + time)
+        (reading.hasScores, reading.hasSchedule) = (false, true)
+        reading.scheduleIdle = idle
+        reading.entries = entries
+        reading.entryCount = entries.count
+        return reading
+    }
+
+    @Test func aBeatWithoutALockIsRecognisedByItsRuns() {
+        var tracker = RedBeatTracker(configuration: RedBeatConfiguration())
+        let looks = (0..<4).map { step in
+            let time = Double(step * 10)
+            let ran = entry("a", every: 10, lastRun: time, runs: step + 1)
+            return tracker.observe(unlocked(at: time + 1, idle: 1, [ran]))
+        }
+        #expect(looks.map(\.isUp) == [nil, nil, true, true])
+        #expect(looks.map(\.lock) == [nil, nil, nil, nil])
+        #expect(tracker.worksUnlocked)
+        #expect(relative(looks[3].deadline) == 40)
+        let dead = tracker.observe(unlocked(at: 43, idle: 12, [entry("a", every: 10, lastRun: 30, runs: 4)]))
+        #expect(dead.isUp == false)
+    }
+
+    /// Nobody has touched the schedule for longer than any beat sleeps.
+    @Test func aDeadBeatWhoseLockHasEndedIsDeadAtFirstSight() {
+        var tracker = RedBeatTracker(configuration: RedBeatConfiguration())
+        let hourly = entry("a", every: 3600, lastRun: -1000)
+        let state = tracker.observe(unlocked(at: 0, idle: 900, [hourly]))
+        #expect(state.isUp == false)
+        #expect(state.lock?.isHeld == false)
+        #expect(state.heartbeat == nil)
+    }
+
+    @Test func aCopyOfARedisTellsNothingOfABeatWithoutALock() {
+        var configuration = RedBeatConfiguration()
+        configuration.lock = .off
+        var tracker = RedBeatTracker(configuration: configuration)
+        var reading = unlocked(at: 1000, idle: 999, [entry("a", every: 10, lastRun: 990)])
+        reading.isReplica = true
+        #expect(tracker.observe(reading).isUp == nil)
+    }
+
+    // MARK: What others write
+
+    /// A last run to come, and one on top of a clock that is off.
+    @Test func nothingThatDataSayMovesTheDeadlinePastTheLoopInterval() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        let state = tracker.observe(reading(tick: 0, age: 1, [entry("a", every: 10, lastRun: 86_400)]))
+        #expect(relative(state.deadline) == 300)
+        #expect(tracker.observe(reading(tick: 0, age: 303, [entry("a", every: 10, lastRun: 86_400)])).isUp == false)
+    }
+
+    /// The hash is there, and the schedule has lost it: it will never run, and is late from when it is due.
+    @Test func anEntryWithoutAScoreIsLate() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        var reading = reading(tick: 0, age: 1, [entry("b", every: 500, lastRun: 0)])
+        reading.unscored = [entry("lost", every: 60, lastRun: -100)]
+        reading.unscored[0].score = 0
+        let schedule = tracker.observe(reading).schedule
+        #expect(schedule?.entries.map(\.name) == ["b", "lost"])
+        #expect(schedule?.entries.map { $0.overdue.rounded() } == [0, 41])
+        #expect(schedule?.invalidCount == 1)
+    }
+
+    /// Beat stored its own entry and hung before the first run; the exporter came later and has not read the token.
+    @Test func aStaticEntryWasKnownAtTheFirstTick() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        var first = entry("a", every: 5, lastRun: -0.1, runs: nil)
+        first.isStatic = true
+        var reading = reading(tick: 0, age: 60, [first])
+        reading.lock?.token = nil
+        #expect(relative(tracker.observe(reading).deadline) == 4.9)
     }
 }

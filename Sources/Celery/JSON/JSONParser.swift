@@ -8,10 +8,14 @@ struct JSONParser {
     static let maximumDepth = 64
 
     private var rest: ArraySlice<UInt8>
+    private let leftOut: Set<String>
+    /// Whether what is read now is not kept, only checked.
+    private var isSkipping = false
 
     /// The value in `bytes`, or nil when they are not one JSON value.
-    static func parse(_ bytes: [UInt8]) -> JSONValue? {
-        var parser = JSONParser(rest: bytes[...])
+    /// - Parameter leavingOut: members of the outermost object whose values nobody needs; they are null in the result.
+    static func parse(_ bytes: [UInt8], leavingOut: Set<String> = []) -> JSONValue? {
+        var parser = JSONParser(rest: bytes[...], leftOut: leavingOut)
         guard let value = parser.value(depth: 0) else { return nil }
         parser.skipSpace()
         return parser.rest.isEmpty ? value : nil
@@ -42,8 +46,12 @@ struct JSONParser {
             skipSpace()
             guard rest.first == UInt8(ascii: "\""), let key = string() else { return nil }
             skipSpace()
-            guard take(":"), let member = value(depth: depth + 1) else { return nil }
-            members[key] = member
+            guard take(":") else { return nil }
+            let isLeftOut = depth == 0 && leftOut.contains(key)
+            if isLeftOut { isSkipping = true }
+            guard let member = value(depth: depth + 1) else { return nil }
+            if isLeftOut { isSkipping = false }
+            if !isSkipping { members[key] = isLeftOut ? .null : member }
             skipSpace()
             if take("}") { return .object(members) }
             guard take(",") else { return nil }
@@ -57,7 +65,7 @@ struct JSONParser {
         if take("]") { return .array(values) }
         while true {
             guard let element = value(depth: depth + 1) else { return nil }
-            values.append(element)
+            if !isSkipping { values.append(element) }
             skipSpace()
             if take("]") { return .array(values) }
             guard take(",") else { return nil }
@@ -90,11 +98,11 @@ struct JSONParser {
                 return String(decoding: units, as: UTF8.self)
             case UInt8(ascii: "\\"):
                 guard let escaped = escape() else { return nil }
-                units.append(contentsOf: escaped.utf8)
+                if !isSkipping { units.append(contentsOf: escaped.utf8) }
             case 0..<0x20:
                 return nil
             default:
-                units.append(byte)
+                if !isSkipping { units.append(byte) }
             }
         }
         return nil

@@ -32,6 +32,18 @@ enum JSONValue: Equatable, Sendable {
         return nil
     }
 
+    /// Whether Python takes it for true.
+    var isTrue: Bool {
+        switch self {
+        case .null: false
+        case .boolean(let value): value
+        case .number(let value): value != 0
+        case .string(let value): !value.isEmpty
+        case .array(let values): !values.isEmpty
+        case .object(let members): !members.isEmpty
+        }
+    }
+
     var isObject: Bool {
         if case .object = self { return true }
         return false

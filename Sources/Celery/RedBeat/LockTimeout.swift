@@ -56,8 +56,11 @@ struct LockTimeout {
         // RedBeat extends by whole seconds: `int(lock_timeout)`. A clock read after the time to live may be a few
         // milliseconds on, which must not add a second.
         if learnt == nil { learntSince = time }
+        // What is configured is right unless more was seen: then the longest that was seen, or each look would seem to be
+        // the moment of a tick.
+        if configured != nil { bound = timeToLive }
         learnt = max(learnt ?? 0, (bound - 0.02).rounded(.up))
-        return max(configured ?? 0, configured == nil ? learnt ?? 0 : timeToLive.rounded(.up))
+        return max(configured ?? 0, learnt ?? 0)
     }
 }
 

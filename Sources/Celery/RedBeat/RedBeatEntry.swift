@@ -4,8 +4,8 @@
 ///                 "schedule": {"__type__": "interval", "every": 5.0, "relative": false}, "enabled": true}
 ///     meta       {"last_run_at": {"__type__": "datetime", "year": 2026, …, "timezone": "UTC"}, "total_run_count": 6}
 struct RedBeatEntry: Equatable, Sendable {
-    /// A larger field is not read: the entry counts as invalid.
-    static let maximumFieldBytes = 1 << 20
+    /// A larger field is not read, although beat may.
+    static let maximumFieldBytes = 8 << 20
 
     /// Names become labels of many series.
     static let maximumNameLength = 200
@@ -30,20 +30,23 @@ struct RedBeatEntry: Equatable, Sendable {
 
     /// - Returns: nil when beat could not load it either.
     init?(definition: [UInt8], meta: [UInt8]?) {
-        guard let definition = JSONParser.parse(definition), let name = definition["name"]?.string,
-            let task = definition["task"]?.string, let schedule = Self.schedule(definition["schedule"])
+        let definition = Self.parsed(definition)
+        let hasMeta = !(meta ?? []).isEmpty
+        let meta = meta.flatMap { JSONParser.parse($0) }
+        guard RedBeatFault(definition: definition, meta: meta, hasMeta: hasMeta) == nil,
+            let name = definition?["name"]?.string, let task = definition?["task"]?.string,
+            let schedule = Self.schedule(definition?["schedule"])
         else { return nil }
         self.name = String(name.prefix(Self.maximumNameLength))
         self.task = String(task.prefix(Self.maximumNameLength))
         self.schedule = schedule
-        isEnabled = definition["enabled"]?.boolean ?? true
-        queue = definition["options"]?["queue"]?.string.flatMap { KombuKeys.isQueueName($0) ? $0 : nil }
+        isEnabled = definition?["enabled"]?.isTrue ?? true
+        queue = definition?["options"]?["queue"]?.string.flatMap { KombuKeys.isQueueName($0) ? $0 : nil }
 
-        guard let meta, !meta.isEmpty else {
+        guard let meta else {
             (lastRunAt, zone, totalRunCount) = (nil, nil, nil)
             return
         }
-        guard let meta = JSONParser.parse(meta), meta.isObject else { return nil }
         // Whole numbers are exact up to 2^53; nothing has run more often.
         totalRunCount = meta["total_run_count"]?.integer.flatMap { (0...1 << 53).contains($0) ? $0 : nil }
         switch meta["last_run_at"] {
@@ -54,18 +57,47 @@ struct RedBeatEntry: Equatable, Sendable {
         }
     }
 
+    /// What is wrong with an entry that cannot be read, as it follows the entry's name in a message.
+    static func problem(definition: [UInt8], meta: [UInt8]?) -> String {
+        let fault = RedBeatFault(
+            definition: parsed(definition),
+            meta: meta.flatMap { JSONParser.parse($0) },
+            hasMeta: !(meta ?? []).isEmpty
+        )
+        return fault?.description
+            ?? "cannot be decoded, or names a time zone that this system lacks; fix or delete it"
+    }
+
+    /// Whether a definition names another entry than RedBeat keeps under this key, which is the prefix and the entry's
+    /// whole name. One that names none may be anybody's.
+    static func isOther(_ definition: [UInt8], than key: [UInt8], prefix: String) -> Bool {
+        parsed(definition)?["name"]?.string.map { Array((prefix + $0).utf8) != key } ?? false
+    }
+
+    /// Arguments can be megabytes, and say nothing here.
+    private static func parsed(_ definition: [UInt8]) -> JSONValue? {
+        JSONParser.parse(definition, leavingOut: ["args", "kwargs"])
+    }
+
     private static func schedule(_ value: JSONValue?) -> Schedule? {
+        // A number is an interval. Source: celery/schedules.py, `maybe_schedule`.
+        if let seconds = value?.number { return interval(seconds, relative: false) }
         guard let value, let type = value["__type__"]?.string else { return nil }
         switch type {
         case "interval":
-            // A century bounds the arithmetic that follows.
-            guard let seconds = value["every"]?.number, seconds >= 0, seconds < 3.2e9 else { return nil }
-            return .interval(seconds: seconds, relative: value["relative"]?.boolean ?? false)
+            let seconds = value["every"]?.number ?? (value["every"]?.boolean).map { $0 ? 1 : 0 }
+            return interval(seconds, relative: value["relative"]?.isTrue ?? false)
         case "crontab":
             return Crontab { value[$0] }.map { .crontab($0) }
         default:
             return .opaque(type: type)
         }
+    }
+
+    /// Nil for no number, and for what nobody waits for: a century bounds the arithmetic that follows.
+    private static func interval(_ seconds: Double?, relative: Bool) -> Schedule? {
+        guard let seconds, seconds < 3.2e9, seconds > -3.2e9 else { return nil }
+        return .interval(seconds: max(0, seconds), relative: relative)
     }
 
     /// Wall-clock parts in a zone given by name, or by its offset in seconds.

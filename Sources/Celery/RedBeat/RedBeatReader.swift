@@ -5,6 +5,8 @@ package import Redis
 /// A collection takes four round trips at most, however many entries there are: entries are read again only when their
 /// score has changed, and a few more in turn, since a definition can change without its score.
 ///
+/// While there is no lock the schedule is not touched: its idle time then tells whether a beat works without one.
+///
 /// The lock's value is read only when the lock has been taken or extended before our eyes. Reading resets the lock's idle
 /// time, which is the only trace of when a dead beat last lived: a restarted exporter must find it untouched.
 package final class RedBeatReader {
@@ -13,10 +15,18 @@ package final class RedBeatReader {
     private let keys: RedBeatKeys
     private var tracker: RedBeatTracker
     private var entries: [[UInt8]: RedBeatReading.Entry] = [:]
-    private var scan: UnlockedSchedule
+    private var search: EntrySearch
+    /// Why it cannot go on; nil where it can.
+    private var refusedSearch: String?
     private var isDetected: Bool
+    /// The schedule as it was when there was a lock, but for what is gone since.
+    private var lastScores: [[UInt8]: Double] = [:]
     private var rotation = 0
     private var idleTimes = IdleTimes()
+    /// Keys of entries that had no score at the last collection: in a cluster hash and score are not stored at once.
+    private var unscoredBefore: Set<[UInt8]> = []
+    /// Those of them that were told.
+    private var toldUnscored: Set<[UInt8]> = []
     /// When the lock was last seen to end: minus infinity when there was none, nil before the first look.
     private var lockEnd: Double?
 
@@ -24,6 +34,8 @@ package final class RedBeatReader {
     private static let rotationSize = 100
     /// Two looks at the end of one lock differ by no more than this, in seconds.
     private static let endTolerance = 0.05
+    /// Keys beside the schedule's own that one collection looks into.
+    private static let othersPerCollection = 1000
     /// Bytes of entries that one collection asks for.
     private static let batchBytes = 16 << 20
 
@@ -32,21 +44,43 @@ package final class RedBeatReader {
         self.configuration = configuration
         keys = RedBeatKeys(prefix: configuration.keyPrefix, lock: configuration.lock)
         tracker = RedBeatTracker(configuration: configuration)
-        scan = UnlockedSchedule(keys: keys, maximumEntries: configuration.maximumEntries)
+        search = EntrySearch(keys: keys, maximumEntries: configuration.maximumEntries)
         isDetected = configuration.isExpected
+    }
+
+    /// What someone should set or allow.
+    package var advice: [String] {
+        var advice: [String] = []
+        if let lock = keys.lock, tracker.worksUnlocked {
+            advice.append(
+                "beat works although there is no lock \(lock), so it is judged by the idle time of \(keys.schedule); set "
+                    + "--redbeat.lock-key to none, or to the lock's key if redbeat_lock_key names another"
+            )
+        }
+        if let refusedSearch {
+            advice.append(
+                "entries that have lost their score cannot be looked for, since the search is refused: \(refusedSearch)"
+            )
+        }
+        return advice
     }
 
     /// How beat is now; nil while nothing tells that RedBeat is in use at all.
     package func read() throws(RedisError) -> (state: BeatState?, anomalies: [Anomaly]) {
         var anomalies: [Anomaly] = []
-        var reading: RedBeatReading
-        var members: [Member]
-        if let lock = keys.lock {
-            (reading, members) = try readLocked(lock: lock, anomalies: &anomalies)
+        var reading = try readServer(&anomalies)
+        let ownerIsNews = isOwnerNews(reading)
+        var members: [Member] = []
+        if reading.lock != nil {
+            members = try readSchedule(of: &reading, readingOwner: ownerIsNews)
         } else {
-            (reading, members) = try readUnlocked()
+            reading.hasScores = false
+            // What it held while there was a lock, and what is found beside.
+            if reading.hasSchedule { members = search.found.map { Member(key: $0, score: lastScores[$0] ?? 0) } }
         }
-        isDetected = isDetected || reading.lock != nil || reading.entryCount > 0
+        if reading.hasSchedule || search.hasStatics || reading.lock != nil || reading.entryCount > 0 {
+            isDetected = true
+        }
         guard isDetected else { return (nil, anomalies) }
 
         if reading.entryCount > members.count, reading.hasScores {
@@ -58,12 +92,21 @@ package final class RedBeatReader {
             )
         }
         let clockRead = ContinuousClock.now
-        try refresh(&members, at: reading.time, hasScores: reading.hasScores, anomalies: &anomalies)
+        if reading.hasScores { lastScores = Dictionary(members.map { ($0.key, $0.score) }) { first, _ in first } }
+        let scheduled = Set(members.map(\.key))
+        // A schedule that could not be read whole does not tell what it lacks.
+        let others =
+            reading.hasScores && reading.entryCount <= members.count
+            ? search.found.filter { !scheduled.contains($0) }.prefix(Self.othersPerCollection)
+                .map { Member(key: $0, score: 0) } : []
+        try refresh(members + others, scored: reading.hasScores ? scheduled : [], anomalies: &anomalies)
+        if !reading.hasScores { lastScores = lastScores.filter { entries[$0.key] != nil } }
         reading.duration = clockRead.duration(to: .now) / .seconds(1)
-        reading.entries = members.compactMap { entries[$0.key] }
+        reading.entries = members.compactMap { stored($0.key) }
+        noteUnscored(others, in: &reading, &anomalies)
         if !reading.hasScores { reading.entryCount = reading.entries.count }
         var state = tracker.observe(reading)
-        if !reading.hasScores, !scan.isComplete { state.isPreliminary = true }
+        if !reading.hasScores, !search.isComplete { state.isPreliminary = true }
         return (state, anomalies)
     }
 
@@ -74,92 +117,151 @@ package final class RedBeatReader {
         let score: Double
     }
 
-    private func readLocked(lock: String, anomalies: inout [Anomaly]) throws(RedisError) -> (RedBeatReading, [Member]) {
-        let replies = try client.pipeline([
-            RedisCommand("OBJECT", "IDLETIME", lock),
-            RedisCommand("TIME"),
-            RedisCommand("PTTL", lock),
-            RedisCommand("TYPE", lock),
-            RedisCommand("ZCARD", keys.schedule),
-            RedisCommand("ZRANGE", keys.schedule, 0, configuration.maximumEntries - 1, "WITHSCORES"),
-            RedisCommand("EXISTS", keys.statics),
-            RedisCommand("INFO", "persistence"),
-            RedisCommand("INFO", "stats"),
-        ])
-        let time = try self.time(replies[1])
-        idleTimes.observe(ServerInformation(replies[7], replies[8]))
+    /// What can be read without touching the schedule.
+    private func readServer(_ anomalies: inout [Anomaly]) throws(RedisError) -> RedBeatReading {
+        let lockCommands =
+            keys.lock.map {
+                [RedisCommand("OBJECT", "IDLETIME", $0), RedisCommand("PTTL", $0), RedisCommand("TYPE", $0)]
+            } ?? []
+        let replies = try client.pipeline(
+            lockCommands + [
+                RedisCommand("OBJECT", "IDLETIME", keys.schedule),
+                RedisCommand("TIME"),
+                // Where the lock's type may be asked for, so may the schedule's.
+                RedisCommand(keys.lock == nil ? "EXISTS" : "TYPE", keys.schedule),
+                RedisCommand("INFO", "persistence"),
+                RedisCommand("INFO", "stats"),
+                RedisCommand("INFO", "replication"),
+            ] + search.commands
+        )
+        let ofServer = replies[lockCommands.count...]
+        let first = ofServer.startIndex
+        let time = try self.time(ofServer[first + 1])
+        let information = ServerInformation(ofServer[first + 3], ofServer[first + 4], ofServer[first + 5])
+        idleTimes.observe(information)
         var reading = RedBeatReading(time: time)
-        // PTTL says -2 for a missing key and -1 for one without an end.
-        let timeToLive = try integer(replies[2], of: "PTTL \(lock)")
-        guard let type = replies[3].text else { throw server("TYPE \(lock): \(replies[3].error ?? "no text")") }
-        if timeToLive != -2, type != "string" {
-            anomalies.append(Anomaly(.wrongType, "\(lock) is no string, so it is no lock of RedBeat's; delete it"))
-        } else if timeToLive != -2 {
-            reading.lock = RedBeatReading.Lock(
-                token: nil,
-                timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
-                idle: idleTimes.trusted(replies[0].integer, at: time)
-            )
-            if timeToLive < 0 {
-                anomalies.append(
-                    Anomaly(.malformed, "\(lock) has no end, so no beat set it and none can take it; delete it")
-                )
-            }
+        reading.scheduleIdle = ofServer[first].integer.map { Double($0) }
+        reading.isIdleUnreliable = !idleTimes.areReliable
+        reading.isReplica = information.text("role") == "slave"
+        reading.hasSchedule = try hasSchedule(ofServer[first + 2])
+        if let key = keys.lock {
+            reading.lock = try lock(key, replies.prefix(lockCommands.count), at: time, &anomalies)
         }
-        let end = reading.lock.map { time + ($0.timeToLive ?? 0) } ?? -.infinity
-        if reading.lock != nil, let lockEnd, abs(end - lockEnd) > Self.endTolerance {
-            let owner = try client.pipeline([RedisCommand("GETRANGE", lock, 0, 63)])[0]
-            guard let token = owner.text else { throw server("GETRANGE \(lock): \(owner.error ?? "no text")") }
+        refusedSearch = search.advance(ofServer.suffix(search.commands.count))
+        // With a lock the schedule itself tells of its entries.
+        if let refusedSearch, keys.lock == nil { throw server(refusedSearch) }
+        return reading
+    }
+
+    private func hasSchedule(_ reply: RedisValue) throws(RedisError) -> Bool {
+        if keys.lock == nil { return try integer(reply, of: "EXISTS \(keys.schedule)") > 0 }
+        switch reply.text {
+        case "none": return false
+        case "zset": return true
+        case let type?: throw server("TYPE \(keys.schedule): WRONGTYPE, it is a \(type) and no schedule of RedBeat's")
+        case nil: throw server("TYPE \(keys.schedule): \(reply.error ?? "no text")")
+        }
+    }
+
+    /// The lock; nil where the key does not exist or holds something else.
+    /// - Parameter replies: to OBJECT IDLETIME, PTTL and TYPE.
+    private func lock(
+        _ key: String,
+        _ replies: ArraySlice<RedisValue>,
+        at time: Double,
+        _ anomalies: inout [Anomaly]
+    ) throws(RedisError) -> RedBeatReading.Lock? {
+        // PTTL says -2 for a missing key and -1 for one without an end.
+        let timeToLive = try integer(replies[1], of: "PTTL \(key)")
+        guard let type = replies[2].text else { throw server("TYPE \(key): \(replies[2].error ?? "no text")") }
+        guard timeToLive != -2 else { return nil }
+        guard type == "string" else {
+            anomalies.append(Anomaly(.wrongType, "\(key) is no string, so it is no lock of RedBeat's; delete it"))
+            return nil
+        }
+        if timeToLive < 0 {
+            anomalies.append(
+                Anomaly(.malformed, "\(key) has no end, so no beat set it and none can take it; delete it")
+            )
+        }
+        return RedBeatReading.Lock(
+            token: nil,
+            timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
+            idle: idleTimes.trusted(replies[0].integer, at: time)
+        )
+    }
+
+    /// Whether the lock was taken or extended since the last look, so that its owner may be another.
+    private func isOwnerNews(_ reading: RedBeatReading) -> Bool {
+        let end = reading.lock.map { reading.time + ($0.timeToLive ?? 0) } ?? -.infinity
+        defer { lockEnd = end }
+        guard reading.lock != nil, let lockEnd else { return false }
+        return abs(end - lockEnd) > Self.endTolerance
+    }
+
+    /// The members of the schedule, which this touches, and the lock's owner.
+    private func readSchedule(of reading: inout RedBeatReading, readingOwner: Bool) throws(RedisError) -> [Member] {
+        let owner = keys.lock.flatMap { readingOwner ? RedisCommand("GETRANGE", $0, 0, 63) : nil }
+        let replies = try client.pipeline(
+            [
+                RedisCommand("ZCARD", keys.schedule),
+                RedisCommand("ZRANGE", keys.schedule, 0, configuration.maximumEntries - 1, "WITHSCORES"),
+            ] + (owner.map { [$0] } ?? [])
+        )
+        if owner != nil {
+            guard let token = replies[2].text else {
+                throw server("GETRANGE \(keys.lock ?? ""): \(replies[2].error ?? "no text")")
+            }
             // Empty where the lock was released between the two questions.
             reading.lock?.token = token.isEmpty ? nil : token
         }
-        lockEnd = end
-        reading.entryCount = Int(try integer(replies[4], of: "ZCARD \(keys.schedule)"))
-        if try integer(replies[6], of: "EXISTS \(keys.statics)") > 0 { isDetected = true }
-        guard let flat = replies[5].array else { throw server(replies[5].error ?? "ZRANGE returned no list") }
-        let members = stride(from: 0, to: flat.count - 1, by: 2).compactMap { index in
+        reading.entryCount = Int(try integer(replies[0], of: "ZCARD \(keys.schedule)"))
+        guard let flat = replies[1].array else { throw server("ZRANGE: \(replies[1].error ?? "no list")") }
+        return stride(from: 0, to: flat.count - 1, by: 2).compactMap { index in
             flat[index].bytes.map { Member(key: $0, score: flat[index + 1].number ?? 0) }
         }
-        return (reading, members)
     }
 
-    private func readUnlocked() throws(RedisError) -> (RedBeatReading, [Member]) {
-        let replies = try client.pipeline(
-            [
-                RedisCommand("OBJECT", "IDLETIME", keys.schedule),
-                RedisCommand("TIME"),
-                RedisCommand("EXISTS", keys.schedule),
-                RedisCommand("INFO", "persistence"),
-                RedisCommand("INFO", "stats"),
-            ] + scan.commands
-        )
-        let time = try self.time(replies[1])
-        var reading = RedBeatReading(time: time)
-        reading.hasScores = false
-        reading.scheduleIdle = replies[0].integer.map { Double($0) }
-        idleTimes.observe(ServerInformation(replies[3], replies[4]))
-        reading.isIdleUnreliable = !idleTimes.areReliable
-        try scan.advance(Array(replies[5...])) { message in server(message) }
-        let exists = try integer(replies[2], of: "EXISTS \(keys.schedule)") > 0
-        if exists { isDetected = true }
-        return (reading, exists ? scan.members.map { Member(key: $0, score: 0) } : [])
+    /// Keeps for the reading what is stored and lacks a score, once it has done so at two collections.
+    private func noteUnscored(_ others: [Member], in reading: inout RedBeatReading, _ anomalies: inout [Anomaly]) {
+        let unscored = others.compactMap { stored($0.key) }
+        reading.unscored = unscored.filter { unscoredBefore.contains($0.key) }
+        for entry in reading.unscored where !toldUnscored.contains(entry.key) {
+            let key = String(decoding: entry.key, as: UTF8.self)
+            anomalies.append(
+                Anomaly(
+                    .malformed,
+                    "schedule entry \(key) has no score in \(keys.schedule), so beat will never run it; "
+                        + (entry.isStatic ? "restart beat" : "save it again, or delete it")
+                )
+            )
+        }
+        toldUnscored = Set(reading.unscored.map(\.key))
+        unscoredBefore = Set(unscored.map(\.key))
+    }
+
+    private func stored(_ key: [UInt8]) -> RedBeatReading.Entry? {
+        guard var entry = entries[key] else { return nil }
+        entry.isStatic = search.isStatic(key)
+        return entry
     }
 
     // MARK: Entries
 
     /// Reads the entries of `members` that may have changed and forgets those that are gone.
+    /// - Parameter scored: the members of the schedule; what else has such a key may be anything.
     private func refresh(
-        _ members: inout [Member],
-        at time: Double,
-        hasScores: Bool,
+        _ members: [Member],
+        scored: Set<[UInt8]>,
         anomalies: inout [Anomaly]
     ) throws(RedisError) {
         let present = Set(members.map(\.key))
-        if entries.count > present.count || hasScores { entries = entries.filter { present.contains($0.key) } }
+        entries = entries.filter { present.contains($0.key) }
+        search.note(members.map(\.key))
         var stale: [Member] = []
         for (index, member) in members.enumerated() {
             let isInTurn = (index - rotation + members.count) % members.count < Self.rotationSize
-            let isChanged = entries[member.key].map { hasScores ? $0.score != member.score : true } ?? true
+            let isChanged = !scored.contains(member.key) || entries[member.key].map { $0.score != member.score } ?? true
             if isChanged || isInTurn { stale.append(member) }
         }
         rotation = members.isEmpty ? 0 : (rotation + Self.rotationSize) % members.count
@@ -175,51 +277,54 @@ package final class RedBeatReader {
         for (index, member) in stale.enumerated() {
             let definition = lengths[2 * index]
             let meta = lengths[2 * index + 1].integer ?? 0
-            guard let length = definition.integer else {
-                if hasScores {
-                    note(nil, for: member, .wrongType, "is no hash, so beat cannot load it", &anomalies)
+            if let message = definition.error, !message.hasPrefix("WRONGTYPE") { throw server("HSTRLEN: \(message)") }
+            guard let length = definition.integer, length > 0 || scored.contains(member.key) else {
+                if scored.contains(member.key) {
+                    note(
+                        nil,
+                        for: member,
+                        .wrongType,
+                        "is no hash, so beat cannot load it; fix or delete it",
+                        &anomalies
+                    )
                 } else {
-                    scan.remove(member.key)
+                    search.remove(member.key)
                     entries[member.key] = nil
                 }
                 continue
             }
-            guard length > 0 || hasScores else {
-                scan.remove(member.key)
-                entries[member.key] = nil
-                continue
-            }
-            guard length <= RedBeatEntry.maximumFieldBytes, meta <= RedBeatEntry.maximumFieldBytes else {
-                note(
-                    nil,
-                    for: member,
-                    .overLimit,
-                    "has a field of over \(RedBeatEntry.maximumFieldBytes) bytes",
-                    &anomalies
-                )
+            let limit = Int64(RedBeatEntry.maximumFieldBytes)
+            guard length <= limit, meta <= limit else {
+                let problem = "has a field of over \(limit) bytes, which is not read: beat may run it all the same"
+                note(nil, for: member, .overLimit, problem, &anomalies)
                 continue
             }
             batch.append(member)
-            batchBytes += Int(length + meta)
+            batchBytes += Int(max(0, length)) + Int(max(0, meta))
             // The rest is read at the next collection.
             if batchBytes > Self.batchBytes { break }
         }
-        try read(batch, &anomalies)
+        try read(batch, scored: scored, &anomalies)
     }
 
-    private func read(_ batch: [Member], _ anomalies: inout [Anomaly]) throws(RedisError) {
+    private func read(_ batch: [Member], scored: Set<[UInt8]>, _ anomalies: inout [Anomaly]) throws(RedisError) {
         guard !batch.isEmpty else { return }
         let replies = try client.pipeline(batch.map { RedisCommand("HMGET", $0.key, "definition", "meta") })
         for (member, reply) in zip(batch, replies) {
+            if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw server("HMGET: \(message)") }
             let fields = reply.array ?? []
-            let entry = fields.first?.bytes.flatMap { RedBeatEntry(definition: $0, meta: fields.last?.bytes) }
-            note(
-                entry,
-                for: member,
-                .malformed,
-                "cannot be decoded, or names a time zone that this system lacks",
-                &anomalies
-            )
+            let definition = fields.first?.bytes ?? []
+            // What was found by its prefix alone may be of another application whose prefix begins with ours.
+            if !scored.contains(member.key), lastScores[member.key] == nil,
+                RedBeatEntry.isOther(definition, than: member.key, prefix: keys.prefix)
+            {
+                search.remove(member.key)
+                entries[member.key] = nil
+                continue
+            }
+            let entry = RedBeatEntry(definition: definition, meta: fields.last?.bytes)
+            let problem = RedBeatEntry.problem(definition: definition, meta: fields.last?.bytes)
+            note(entry, for: member, .malformed, problem, &anomalies)
         }
     }
 
@@ -233,7 +338,7 @@ package final class RedBeatReader {
     ) {
         if content == nil, entries[member.key]?.content != nil || entries[member.key] == nil {
             let key = String(decoding: member.key, as: UTF8.self)
-            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem); mend or delete it"))
+            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem)"))
         }
         entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: content)
     }

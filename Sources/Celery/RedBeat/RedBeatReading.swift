@@ -6,12 +6,19 @@ struct RedBeatReading: Equatable, Sendable {
     var duration = 0.0
     /// Nil when the key does not exist.
     var lock: Lock?
-    /// Whole seconds since the schedule was last touched by anyone (OBJECT IDLETIME). Read only without a lock.
+    /// Whole seconds since the schedule was last touched by anyone (OBJECT IDLETIME). It tells something while there is no
+    /// lock: only then is the schedule never touched by the exporter.
     var scheduleIdle: Double?
+    /// Whether this Redis copies another, where reads by beat touch nothing.
+    var isReplica = false
     /// Whether idle times may be wrong: while a child process saves the data, reads do not count as touches.
     var isIdleUnreliable = false
+    /// Whether there is a schedule, read or not.
+    var hasSchedule = false
     /// Entries in the order of the sorted set.
     var entries: [Entry] = []
+    /// Entries that are stored but have no score in the schedule: beat does not see them.
+    var unscored: [Entry] = []
     /// Members of the schedule, also those beyond the bound on what is read.
     var entryCount = 0
     /// Whether the schedule's scores were read; without a lock they are not, as reading them would touch the key.
@@ -32,6 +39,8 @@ struct RedBeatReading: Equatable, Sendable {
         var score: Double
         /// Nil when it cannot be decoded.
         var content: RedBeatEntry?
+        /// Whether beat stores it at each start, from its configuration (`redbeat::statics`).
+        var isStatic = false
     }
 
     /// The same with the times that beat wrote on another clock, so many seconds behind.
@@ -40,9 +49,12 @@ struct RedBeatReading: Equatable, Sendable {
         var reading = self
         for index in reading.entries.indices {
             if reading.entries[index].score > 0 { reading.entries[index].score -= seconds }
-            // The correction is rather too small, yet nothing has run that was not there to be read.
             guard let lastRun = reading.entries[index].content?.lastRunAt else { continue }
-            reading.entries[index].content?.lastRunAt = min(lastRun - seconds, time + duration)
+            let corrected = lastRun - seconds
+            let end = time + duration
+            // The correction is rather too small, yet nothing has run that was not there to be read. What lies far ahead
+            // all the same is no run of this beat's.
+            reading.entries[index].content?.lastRunAt = corrected < end + abs(seconds) ? min(corrected, end) : corrected
         }
         return reading
     }

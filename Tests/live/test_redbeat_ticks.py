@@ -1,0 +1,89 @@
+"""Ticks of RedBeat that take long, hang, or come beside data that name other times."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import redis
+from readers_application import collected
+from redbeat_samples import FLAGS, GRACE, SLACK, SUCCEED, Watch, beat, beat_is
+from servers import wait_until
+
+if TYPE_CHECKING:
+    from redbeat_samples import Applications, Exporters
+    from stack import Metrics
+
+BUSY = 600  # entries that fall due together
+PAUSE = 5  # seconds that a tick may take from one run to the next
+
+
+def is_up(metrics: Metrics) -> bool:
+    return beat(metrics, "up") == 1
+
+
+def test_many_entries_that_fall_due_together(
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
+) -> None:
+    """While beat loads and sends them, what falls due meanwhile is no promise it has broken."""
+    schedule = {f"entry {number}": {"task": SUCCEED, "schedule": 8} for number in range(BUSY)}
+    # Due while the others are sent.
+    for number in range(4):
+        schedule[f"between {number}"] = {"task": SUCCEED, "schedule": 3 + number / 2}
+    shop = application(broker_url=redis_url, beat_max_loop_interval=300, beat_schedule=schedule)
+    shop.beat()
+    watcher = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
+    beat_is(watcher, 1, 60)
+
+    def sent() -> float:
+        return beat(watcher.metrics(), "tasks_total", task_name=SUCCEED) or 0
+
+    with Watch(watcher) as watch:
+        wait_until(lambda: sent() >= 3 * BUSY, 120, "three rounds")
+    watch.check_all(is_up, "up")
+
+
+def test_a_beat_that_hangs_before_its_first_run(
+    redis_url: str, application: Applications, exporter: Exporters
+) -> None:
+    """Its own entries it knew when it ticked, whatever an exporter knows that comes later."""
+    shop = application(
+        broker_url=redis_url,
+        beat_schedule={"soon": {"task": SUCCEED, "schedule": 6}},
+    )
+    first = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
+    process = shop.beat()
+    beat_is(first, 1, 60)
+    process.pause()
+    assert not beat(collected(first, "redbeat"), "entry_runs_total", entry="soon"), (
+        "too slow a test"
+    )
+    late = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
+    metrics = collected(late, "redbeat")
+    stored = shop.stored("soon").last_run_at.timestamp()
+    assert abs(beat(metrics, "deadline_timestamp_seconds") - stored - 6) < SLACK
+    metrics = beat_is(late, 0, 60)
+    assert beat(metrics, "observed_timestamp_seconds") >= stored + 6 + GRACE
+
+
+def test_last_runs_that_are_yet_to_come(
+    redis_url: str, application: Applications, exporter: Exporters
+) -> None:
+    """An application has postponed an entry; beat is killed, and the deadline does not move."""
+    shop = application(
+        broker_url=redis_url,
+        beat_max_loop_interval=2,
+        beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
+    )
+    watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
+    process = shop.beat()
+    beat_is(watcher, 1, 60)
+    process.kill()
+    shop.stored("often").next(last_run_at=shop.app.now() + timedelta(days=1))
+    killed = time.time()
+    late = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
+    for exporter_ in (watcher, late):
+        metrics = beat_is(exporter_, 0, 60)
+        assert beat(metrics, "deadline_timestamp_seconds") <= killed + PAUSE
+        assert beat(metrics, "last_task_time") <= beat(metrics, "observed_timestamp_seconds") + 1
