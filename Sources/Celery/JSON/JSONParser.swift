@@ -92,20 +92,21 @@ struct JSONParser {
     private mutating func string() -> String? {
         rest.removeFirst()
         var units: [UInt8] = []
-        while let byte = rest.popFirst() {
-            switch byte {
+        while true {
+            // Texts can be megabytes: taken in runs, not by bytes.
+            let plain = rest.prefix { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") }
+            if !isSkipping { units.append(contentsOf: plain) }
+            rest = rest.dropFirst(plain.count)
+            switch rest.popFirst() {
             case UInt8(ascii: "\""):
                 return String(decoding: units, as: UTF8.self)
             case UInt8(ascii: "\\"):
                 guard let escaped = escape() else { return nil }
                 if !isSkipping { units.append(contentsOf: escaped.utf8) }
-            case 0..<0x20:
-                return nil
             default:
-                if !isSkipping { units.append(byte) }
+                return nil
             }
         }
-        return nil
     }
 
     /// What follows a backslash.

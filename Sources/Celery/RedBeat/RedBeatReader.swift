@@ -323,7 +323,7 @@ package final class RedBeatReader {
                 continue
             }
             let entry = RedBeatEntry(definition: definition, meta: fields.last?.bytes)
-            let problem = RedBeatEntry.problem(definition: definition, meta: fields.last?.bytes)
+            let problem = entry == nil ? RedBeatEntry.problem(definition: definition, meta: fields.last?.bytes) : ""
             note(entry, for: member, .malformed, problem, &anomalies)
         }
     }
