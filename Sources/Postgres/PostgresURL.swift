@@ -64,25 +64,22 @@ package struct PostgresURL {
     private struct Socket {
         let folder: Substring
         /// With its colon.
-        var port: Substring = ""
+        let port: Substring
         let database: Substring
 
         init?(_ place: Substring) {
-            let host = place.prefix { $0 != "/" }
-            let path = place[host.endIndex...]
+            let authority = place.prefix { $0 != "/" }
+            let path = place[authority.endIndex...]
+            let digits = authority.reversed().prefix { $0.isASCII && $0.isNumber }.count
+            // The name of a folder may have colons too.
+            port = authority.dropLast(digits).last == ":" ? authority.suffix(digits + 1) : ""
+            let host = authority.dropLast(port.count)
             if host.lowercased().hasPrefix("%2f") {
-                let parts = host.split(separator: ":", omittingEmptySubsequences: false)
-                if parts.count > 1, let last = parts.last, !last.isEmpty,
-                    last.utf8.allSatisfy({ (0x30...0x39).contains($0) })
-                {
-                    port = host.suffix(last.count + 1)
-                }
-                folder = host.dropLast(port.count)
+                folder = host
                 database = path.dropFirst()
                 return
             }
-            // A colon alone is a port that was left out.
-            guard path.hasPrefix("//") || host.isEmpty || host == ":" else { return nil }
+            guard path.hasPrefix("//") || host.isEmpty else { return nil }
             let components = path.split(separator: "/")
             guard components.count > 1, let last = components.last else { return nil }
             folder = "/" + components.dropLast().joined(separator: "/")

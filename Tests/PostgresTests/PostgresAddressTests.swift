@@ -57,6 +57,7 @@ import Testing
         #expect(address.parameters["host"] == "/run/postgresql")
         #expect(address.parameters["dbname"] == "shop")
         #expect(try PostgresAddress("postgres://%2Frun%2Fpostgresql:5433/shop").parameters["port"] == "5433")
+        #expect(try PostgresAddress("postgres://:5433//run/postgresql/shop").parameters["port"] == "5433")
         #expect(try PostgresAddress("postgres:///shop").parameters["host"] == nil)
     }
 
