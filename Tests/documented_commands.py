@@ -45,6 +45,9 @@ BEGINNINGS = {
     ),
     "promtool check web-config": "live/test_web_config.py::test_what_is_accepted",
     "redis-cli -u REDBEAT_URL DEL ": "live/test_commands.py::test_ps_and_kill",
+    'redis-cli -u "$(echo "$CELERY_BROKER_URL" ': (
+        "live/test_commands.py::test_redis_cli_with_a_password"
+    ),
     "redis-cli ": "live/test_commands.py::test_redis_cli",
     "psql ": "live/test_commands.py::test_psql",
     "celery ": "live/test_commands.py::test_celery",

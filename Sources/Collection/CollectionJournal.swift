@@ -23,10 +23,11 @@ struct CollectionJournal {
             failure = nil
             failures = 0
             for problem in collected.problems {
-                tell(problem.description, "problem in the data", ["reason": "\(problem.reason.rawValue)"])
+                tell(problem.description, "problem in the data", metadata: ["reason": "\(problem.reason.rawValue)"])
             }
             for advice in collected.advice { tell(advice, "advice") }
-            for note in collected.notes { tell(note, "note") }
+            // There is nothing to fix.
+            for note in collected.notes { tell(note, "note", at: .info) }
         case .failure(let error):
             failures += 1
             // A failure that has changed its face is news.
@@ -43,9 +44,14 @@ struct CollectionJournal {
     }
 
     /// Logs a detail the first time it comes up.
-    private mutating func tell(_ detail: String, _ message: Logger.Message, _ metadata: Logger.Metadata = [:]) {
+    private mutating func tell(
+        _ detail: String,
+        _ message: Logger.Message,
+        at level: Logger.Level = .warning,
+        metadata: Logger.Metadata = [:]
+    ) {
         guard told.count < Self.maximumTold, told.insert(detail).inserted else { return }
-        logger.warning(message, metadata: metadata.merging(["detail": "\(detail)"]) { first, _ in first })
+        logger.log(level: level, message, metadata: metadata.merging(["detail": "\(detail)"]) { first, _ in first })
         if told.count == Self.maximumTold { logger.warning("further problems are counted, not logged") }
     }
 }

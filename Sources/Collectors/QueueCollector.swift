@@ -16,6 +16,7 @@ package struct QueueCollector: Collector {
             let (state, anomalies) = try reader.read()
             var collected = Collected(Self.families(of: state), problems: anomalies.map { CollectionProblem($0) })
             collected.isPreliminary = reader.isSearching
+            if let advice = reader.failoverAdvice { collected.advice.append(advice) }
             return collected
         } catch {
             throw CollectionError(error)

@@ -116,7 +116,7 @@ private final class ServerLoop: @unchecked Sendable {
             for connection in connections.cutOverdue(at: now) { cut(connection) }
         }
         // libmicrohttpd does not end before they go on.
-        for address in suspended.withLock({ $0 }) { resume(address) }
+        for address in suspended.withLock({ $0 }) { resume(address) {} }
         MHD_stop_daemon(daemon)
     }
 
@@ -141,9 +141,12 @@ private final class ServerLoop: @unchecked Sendable {
     }
 
     /// Lets a connection go on, unless it does already. May be called from any thread.
-    func resume(_ address: UInt) {
+    ///
+    /// - Parameter prepare: changes its state, which is the server's thread's alone again once it goes on.
+    private func resume(_ address: UInt, prepare: () -> Void) {
         suspended.withLock { suspended in
             guard suspended.remove(address) != nil else { return }
+            prepare()
             MHD_resume_connection(OpaquePointer(bitPattern: address))
         }
     }
@@ -163,8 +166,8 @@ private final class ServerLoop: @unchecked Sendable {
         return verifier.verify(credentials, amongst: security.users, from: state.client) {
             suspend(connection)
         } finish: { [self] outcome in
-            state.login = outcome
-            resume(address)
+            // Not where the server has stopped meanwhile: it lets all go on without an outcome.
+            resume(address) { state.login = outcome }
         }
     }
 }

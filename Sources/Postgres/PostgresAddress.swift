@@ -2,46 +2,30 @@ internal import CLibPQ
 
 /// Where a PostgreSQL is and how to log in, as Celery, Django and SQLAlchemy users write it.
 ///
-/// Understood: `postgresql://`, `postgres://`, either with SQLAlchemy's driver (`postgresql+psycopg2://`), Celery's
-/// `db+postgresql://`, and libpq's keyword string (`host=… dbname=…`). Query parameters that libpq does not know
-/// (`conn_max_age`, `pool_size`, ...) configure the Python client; they are left out and named in `ignoredParameters`.
+/// Understood: the URLs that `PostgresURL` knows, and libpq's keyword string (`host=… dbname=…`). Query parameters that
+/// libpq does not know (`conn_max_age`, `pool_size`, ...) configure the Python client; they are left out and named in
+/// `remarks`.
 package struct PostgresAddress: Equatable, Sendable {
     /// libpq's keywords with their values. Holds the password.
     let parameters: [String: String]
-    /// Names of query parameters that were left out.
-    package let ignoredParameters: [String]
+    /// What was left out of it, for the log: each what, and what to write instead.
+    package let remarks: [String]
 
     /// Reads a URL or a keyword string.
     package init(_ text: String) throws(PostgresAddressError) {
         if let missingLibPQ {
             throw PostgresAddressError(description: "load libpq: \(missingLibPQ); install it (Debian: libpq5)")
         }
+        guard text.first != "\"", text.first != "'" else {
+            throw PostgresAddressError(
+                description: "remove the quotes around it; write postgresql://user:password@host:5432/database"
+            )
+        }
         var connectionString = text
-        var ignored: [String] = []
-        if let schemeEnd = text.firstRange(of: "://") {
-            var scheme = text[..<schemeEnd.lowerBound].lowercased()
-            if scheme.hasPrefix("db+") { scheme.removeFirst(3) }
-            let dialect = scheme.prefix { $0 != "+" }
-            guard dialect == "postgresql" || dialect == "postgres" else {
-                throw PostgresAddressError(
-                    description: "not a PostgreSQL URL; write postgresql://user:password@host:5432/database"
-                )
-            }
-            var rest = text[schemeEnd.upperBound...]
-            var query = ""
-            // Such a character would end the URL within the password, and the rest of it would pass for something else.
-            let credentialsEnd = rest.firstIndex(of: "@") ?? rest.startIndex
-            let pathStart = rest.firstIndex { $0 == "/" || $0 == "?" || $0 == "#" } ?? rest.endIndex
-            guard credentialsEnd <= pathStart, rest.count(where: { $0 == "@" }) <= 1 else {
-                throw PostgresAddressError(
-                    description: "write %40 for an @, %2F for a /, %3F for a ? and %23 for a # in user and password"
-                )
-            }
-            if let question = rest.firstIndex(of: "?") {
-                (query, ignored) = try Self.filtered(query: rest[rest.index(after: question)...])
-                rest = rest[..<question]
-            }
-            connectionString = "postgresql://\(rest)\(query.isEmpty ? "" : "?")\(query)"
+        var remarks: [String] = []
+        if text.contains("://") {
+            let url = try PostgresURL(text)
+            (connectionString, remarks) = (url.libpqURL, url.remarks)
         } else if !text.contains("=") {
             throw PostgresAddressError(
                 description:
@@ -63,6 +47,14 @@ package struct PostgresAddress: Equatable, Sendable {
             if let value = option.pointee.val { parameters[String(cString: keyword)] = String(cString: value) }
             option += 1
         }
+        if let mode = parameters["sslmode"], !Self.sslModes.contains(mode) {
+            throw PostgresAddressError(description: "sslmode must be one of \(Self.sslModes.joined(separator: ", "))")
+        }
+        // The socket's file, where libpq wants its folder.
+        if let host = parameters["host"], host.hasPrefix("/"), let file = host.firstRange(of: "/.s.PGSQL.") {
+            parameters["port"] = parameters["port"] ?? String(host[file.upperBound...])
+            parameters["host"] = String(host[..<file.lowerBound])
+        }
         for port in (parameters["port"] ?? "").split(separator: ",") {
             guard let number = UInt16(port), number > 0 else {
                 throw PostgresAddressError(
@@ -71,11 +63,8 @@ package struct PostgresAddress: Equatable, Sendable {
                 )
             }
         }
-        if let mode = parameters["sslmode"], !Self.sslModes.contains(mode) {
-            throw PostgresAddressError(description: "sslmode must be one of \(Self.sslModes.joined(separator: ", "))")
-        }
         self.parameters = parameters
-        self.ignoredParameters = ignored
+        self.remarks = remarks
     }
 
     /// Source: https://www.postgresql.org/docs/15/libpq-ssl.html
@@ -87,38 +76,6 @@ package struct PostgresAddress: Equatable, Sendable {
         let port = parameters["port"].map { ":\($0)" } ?? ""
         return
             "PostgreSQL at \(host)\(port), database \(parameters["dbname"] ?? parameters["user"] ?? "of the user's name")"
-    }
-
-    /// Keeps what libpq knows; asyncpg's `ssl` is libpq's `sslmode`.
-    private static func filtered(
-        query: Substring
-    ) throws(PostgresAddressError) -> (kept: String, ignored: [String]) {
-        var known: Set<Substring> = []
-        if let defaults = libpq.PQconndefaults() {
-            defer { libpq.PQconninfoFree(defaults) }
-            var option = defaults
-            while let keyword = option.pointee.keyword {
-                known.insert(Substring(String(cString: keyword)))
-                option += 1
-            }
-        }
-        var kept: [String] = []
-        var ignored: [String] = []
-        for pair in query.split(separator: "&") {
-            let name = pair.prefix { $0 != "=" }
-            if known.contains(name) {
-                kept.append(String(pair))
-            } else if name == "ssl" {
-                let value = pair.dropFirst(4)
-                kept.append("sslmode=\(value == "true" || value == "True" ? "require" : value)")
-            } else if pair.contains("="), name.allSatisfy({ $0 == "_" || ($0.isASCII && $0.isLetter) }) {
-                ignored.append(String(name))
-            } else {
-                // Not repeated: it may be the end of a password.
-                throw PostgresAddressError(description: "parameters read name=value; write %26 for an & in a value")
-            }
-        }
-        return (kept.joined(separator: "&"), ignored)
     }
 }
 

@@ -7,10 +7,16 @@ extension RedisAddress {
     /// Hosts that one address may list.
     private static let maximumHosts = 32
 
+    /// What a URL may begin with.
+    static let schemes: Set<String> = [
+        "redis", "rediss", "unix", "redis+socket", "redis+unix", "sentinel", "redis-sentinel", "redis-cluster",
+    ]
+
     /// Reads a URL as Celery users write it in `broker_url` and `redbeat_redis_url`:
     ///
     /// - `redis://[[user]:password@]host[:port][/database]`, `rediss://...` with TLS
     /// - `unix://[[user]:password@]/path[?db=N]`, `redis+socket:///path[?virtual_host=N]` (kombu's spelling)
+    /// - several of these with semicolons between: kombu's list of brokers (`alternates`)
     /// - `sentinel://host:26379;sentinel://host:26379` (kombu's) and `redis-sentinel://host:26379,host:26379` (RedBeat's
     ///   scheme); user, password, database and parameters count where the first URL has them, as for kombu
     /// - `redis-cluster://host:6379,host:6379` (RedBeat's scheme)
@@ -18,55 +24,69 @@ extension RedisAddress {
     /// Parameters that begin with `ssl_` mean TLS whatever the scheme, as for kombu (kombu/utils/url.py, `parse_url`).
     /// Those that are not known here (`socket_timeout`, ...) configure the Python client and are left to it.
     package init(url: String) throws(RedisAddressError) {
-        guard let schemeEnd = url.firstRange(of: "://") else {
+        guard url.first != "\"", url.first != "'" else {
+            throw RedisAddressError(description: "remove the quotes around it; write redis://host:6379/0")
+        }
+        let urls = try RedisURL.list(url)
+        guard let first = urls.first else {
             throw RedisAddressError(description: "not a URL; write redis://host:6379/0")
         }
-        let scheme = url[..<schemeEnd.lowerBound].lowercased()
-        var parts = [url[schemeEnd.upperBound...]]
-        // Not what ends like one of them: it is quoted, and may be the beginning of a password.
-        if ["sentinel", "redis-sentinel"].contains(scheme) {
-            parts = Self.split(parts[0], at: ";\(scheme)://")
-            guard !parts.contains(where: { $0.contains("://") }) else {
-                throw RedisAddressError(description: "write \(scheme):// before each host of the list")
+        guard urls.count <= Self.maximumHosts else { throw Self.tooManyHosts }
+        switch first.scheme {
+        case "sentinel", "redis-sentinel", "redis-cluster":
+            guard urls.allSatisfy({ $0.scheme == first.scheme }) else { throw RedisURL.missingScheme(first) }
+            let isCluster = first.scheme == "redis-cluster"
+            var endpoints: [RedisEndpoint] = []
+            for url in urls { endpoints += try Self.endpoints(url.authority, port: isCluster ? 6379 : 26379) }
+            guard endpoints.count <= Self.maximumHosts else { throw Self.tooManyHosts }
+            try self.init(
+                at: isCluster ? .cluster(endpoints) : .sentinels(RedisSentinels(endpoints: endpoints)),
+                first
+            )
+        default:
+            try self.init(first, port: 6379)
+            var previous = servers
+            for url in urls.dropFirst() {
+                guard url.isSocket || ["redis", "rediss"].contains(url.scheme) else {
+                    throw RedisURL.missingScheme(first)
+                }
+                // As kombu: what does not say its port has that of the one before it.
+                var port: UInt16 = 6379
+                if case .single(.tcp(_, let number)) = previous { port = number }
+                let alternate = try RedisAddress(url, port: port)
+                previous = alternate.servers
+                alternates.append(alternate)
             }
         }
-        let first = try URLRest(parts[0])
+    }
 
-        switch scheme {
-        case "redis", "rediss":
-            servers = .single(try Self.endpoint(first.authority, port: 6379))
-        case "unix", "redis+socket", "redis+unix":
-            servers = .single(try Self.socket(first.authority + first.path))
-        case "sentinel", "redis-sentinel":
-            var endpoints: [RedisEndpoint] = []
-            for part in parts { endpoints += try Self.endpoints(try URLRest(part).authority, port: 26379) }
-            servers = .sentinels(RedisSentinels(endpoints: try Self.checked(endpoints)))
-        case "redis-cluster":
-            servers = .cluster(try Self.checked(try Self.endpoints(first.authority, port: 6379)))
-        default:
+    private static let tooManyHosts = RedisAddressError(
+        description: "at most \(maximumHosts) hosts; a few are enough to find the others"
+    )
+
+    /// One server.
+    private init(_ url: RedisURL, port: UInt16) throws(RedisAddressError) {
+        if url.isSocket {
+            try self.init(at: .single(try Self.socket(url.authority + url.path)), url)
+        } else if ["redis", "rediss"].contains(url.scheme) {
+            try self.init(at: .single(try Self.endpoint(url.authority, port: port)), url)
+        } else {
             throw RedisAddressError(
                 description: "not a Redis URL; write redis://host:6379/0 or unix:///path/redis.sock"
             )
         }
+    }
 
-        database = try Self.database(first, ofSocket: servers.isSocket)
+    private init(at servers: Servers, _ url: RedisURL) throws(RedisAddressError) {
+        self.servers = servers
+        database = try Self.database(url, ofSocket: servers.isSocket)
         if case .cluster = servers, database != 0 {
             throw RedisAddressError(description: "a Redis Cluster has database 0 alone; leave the number out")
         }
-        (user, password) = try Self.account(first)
-        tls = try Self.tls(first.parameters)
-        if tls == nil, scheme == "rediss" { tls = RedisTLS() }
+        (user, password) = try Self.account(url)
+        tls = try Self.tls(url.parameters)
+        if tls == nil, url.scheme == "rediss" { tls = RedisTLS() }
         if servers.isSocket { tls = nil }
-    }
-
-    private static func split(_ text: Substring, at separator: String) -> [Substring] {
-        var parts: [Substring] = []
-        var rest = text
-        while let range = rest.firstRange(of: separator) {
-            parts.append(rest[..<range.lowerBound])
-            rest = rest[range.upperBound...]
-        }
-        return parts + [rest]
     }
 
     // MARK: Servers
@@ -79,16 +99,12 @@ extension RedisAddress {
         return endpoints
     }
 
-    private static func checked(_ endpoints: [RedisEndpoint]) throws(RedisAddressError) -> [RedisEndpoint] {
-        guard endpoints.count <= maximumHosts else {
-            throw RedisAddressError(description: "at most \(maximumHosts) hosts; a few are enough to find the others")
-        }
-        return endpoints
-    }
-
     private static func endpoint(_ authority: Substring, port standard: UInt16) throws(RedisAddressError)
         -> RedisEndpoint
     {
+        guard !authority.contains(",") else {
+            throw RedisAddressError(description: "write redis://host:6379/0;redis://host:6379/0 for several servers")
+        }
         var host = authority
         var port = standard
         var portText: Substring?
@@ -114,11 +130,15 @@ extension RedisAddress {
             }
             port = number
         }
-        return .tcp(host: host.isEmpty ? "localhost" : try percentDecoded(host), port: port)
+        let name = try RedisURL.percentDecoded(host)
+        guard !name.contains(where: \.isWhitespace) else {
+            throw RedisAddressError(description: "a host has no blanks; write redis://host:6379/0")
+        }
+        return .tcp(host: name.isEmpty ? "localhost" : name, port: port)
     }
 
     private static func socket(_ text: Substring) throws(RedisAddressError) -> RedisEndpoint {
-        let path = try percentDecoded(text)
+        let path = try RedisURL.percentDecoded(text)
         guard path.hasPrefix("/") else {
             throw RedisAddressError(description: "a socket needs an absolute path; write unix:///path/redis.sock?db=0")
         }
@@ -131,9 +151,9 @@ extension RedisAddress {
 
     // MARK: What the server is told
 
-    private static func database(_ rest: URLRest, ofSocket isSocket: Bool) throws(RedisAddressError) -> Int {
-        let path = rest.path.drop { $0 == "/" }
-        let parameter = rest.parameters["db"] ?? rest.parameters["virtual_host"].map { String($0.drop { $0 == "/" }) }
+    private static func database(_ url: RedisURL, ofSocket isSocket: Bool) throws(RedisAddressError) -> Int {
+        let path = url.path.drop { $0 == "/" }
+        let parameter = url.parameters["db"] ?? url.parameters["virtual_host"].map { String($0.drop { $0 == "/" }) }
         let text = isSocket || path.isEmpty ? parameter ?? "" : String(path)
         guard !text.isEmpty else { return 0 }
         guard let number = Int(text), (0...65_535).contains(number) else {
@@ -142,15 +162,15 @@ extension RedisAddress {
         return number
     }
 
-    private static func account(_ rest: URLRest) throws(RedisAddressError) -> (user: String?, password: String?) {
+    private static func account(_ url: RedisURL) throws(RedisAddressError) -> (user: String?, password: String?) {
         var user: String?
-        var password = rest.parameters["password"]
-        if let credentials = rest.credentials {
+        var password = url.parameters["password"]
+        if let credentials = url.credentials {
             if let colon = credentials.firstIndex(of: ":") {
-                user = try percentDecoded(credentials[..<colon])
-                password = try percentDecoded(credentials[credentials.index(after: colon)...])
+                user = try RedisURL.percentDecoded(credentials[..<colon])
+                password = try RedisURL.percentDecoded(credentials[credentials.index(after: colon)...])
             } else {
-                user = try percentDecoded(credentials)
+                user = try RedisURL.percentDecoded(credentials)
             }
         }
         return (user?.isEmpty == true ? nil : user, password?.isEmpty == true ? nil : password)
@@ -175,59 +195,5 @@ extension RedisAddress {
         tls.certificateFile = parameters["ssl_certfile"]
         tls.keyFile = parameters["ssl_keyfile"]
         return tls
-    }
-
-    fileprivate static func percentDecoded(_ text: some StringProtocol) throws(RedisAddressError) -> String {
-        var bytes: [UInt8] = []
-        var rest = Array(text.utf8)[...]
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "%") else {
-                bytes.append(byte)
-                continue
-            }
-            let digits = String(decoding: rest.prefix(2), as: UTF8.self)
-            guard digits.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(digits, radix: 16) else {
-                throw RedisAddressError(
-                    description: "a % must be followed by two hexadecimal digits; write %25 for a %"
-                )
-            }
-            bytes.append(value)
-            rest = rest.dropFirst(2)
-        }
-        guard !bytes.contains(0) else { throw RedisAddressError(description: "a URL must not hold a zero byte") }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-}
-
-/// What follows `://` in a URL, taken apart and not yet decoded, except for the parameters.
-private struct URLRest {
-    var credentials: Substring?
-    var authority: Substring
-    /// From the first slash on.
-    var path: Substring
-    var parameters: [Substring: String] = [:]
-
-    init(_ text: Substring) throws(RedisAddressError) {
-        var rest = text
-        // Such a character would end the URL within the password, and the start of it would pass for the host.
-        if let end = rest.firstIndex(where: { $0 == "#" || $0 == "?" }), rest[end...].contains("@") {
-            throw RedisAddressError(description: "write %23 for a #, %3F for a ? and %40 for an @ in user and password")
-        }
-        if let fragment = rest.firstIndex(of: "#") { rest = rest[..<fragment] }
-        if let question = rest.firstIndex(of: "?") {
-            for pair in rest[rest.index(after: question)...].split(separator: "&") {
-                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                if parts.count == 2 { parameters[parts[0]] = try RedisAddress.percentDecoded(parts[1]) }
-            }
-            rest = rest[..<question]
-        }
-        // The last "@" ends the credentials: people put unescaped ones into passwords.
-        if let at = rest.lastIndex(of: "@") {
-            credentials = rest[..<at]
-            rest = rest[rest.index(after: at)...]
-        }
-        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        authority = rest[..<slash]
-        path = rest[slash...]
     }
 }

@@ -19,6 +19,9 @@ package struct RedisAddress: Equatable, Sendable {
     package var database: Int
     /// Nil for connections without TLS. Unix sockets never use it.
     package var tls: RedisTLS?
+    /// Other servers, which take the place of this one in turn when it fails (a list in `broker_url`). They have no
+    /// alternates of their own.
+    package var alternates: [RedisAddress] = []
 
     package init(
         servers: Servers,
@@ -34,8 +37,19 @@ package struct RedisAddress: Equatable, Sendable {
         self.tls = tls
     }
 
+    /// This address without its alternates, and each of them.
+    package var each: [RedisAddress] {
+        var first = self
+        first.alternates = []
+        return [first] + alternates
+    }
+
     /// The address without user, password and parameters, for logs and errors.
     package var redacted: String {
+        alternates.isEmpty ? redactedServers : each.map(\.redactedServers).joined(separator: ";")
+    }
+
+    private var redactedServers: String {
         switch servers {
         case .single(let endpoint): redacted(endpoint)
         case .sentinels(let sentinels):

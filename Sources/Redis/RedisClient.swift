@@ -3,18 +3,27 @@ package final class RedisClient {
     package let address: RedisAddress
     private let limits: RedisLimits
     private let servers: any RedisTopology
+    private let failover: RedisFailover?
 
     package init(address: RedisAddress, limits: RedisLimits) {
         self.address = address
         self.limits = limits
-        let connector = RedisConnector(address: address, limits: limits)
-        servers =
-            switch address.servers {
-            case .single(let endpoint): SingleServer(at: endpoint, connector: connector)
-            case .sentinels(let sentinels): SentinelMaster(sentinels, connector: connector)
-            case .cluster(let nodes): RedisCluster(startingAt: nodes, connector: connector)
-            }
+        failover = address.alternates.isEmpty ? nil : RedisFailover(address, limits: limits)
+        servers = failover ?? Self.servers(at: address, limits: limits)
     }
+
+    /// The way to the servers of an address, without its alternates.
+    static func servers(at address: RedisAddress, limits: RedisLimits) -> any RedisTopology {
+        let connector = RedisConnector(address: address, limits: limits)
+        return switch address.servers {
+        case .single(let endpoint): SingleServer(at: endpoint, connector: connector)
+        case .sentinels(let sentinels): SentinelMaster(sentinels, connector: connector)
+        case .cluster(let nodes): RedisCluster(startingAt: nodes, connector: connector)
+        }
+    }
+
+    /// Which server of a list is used in place of its first, and why; nil while that is the first.
+    package var failoverAdvice: String? { failover?.advice }
 
     /// Round trips since the start, to hold collections to their bound.
     package var roundTrips: Int { servers.roundTrips }

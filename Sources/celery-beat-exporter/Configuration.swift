@@ -46,12 +46,7 @@ extension Configuration {
             timeout: try settings.duration(flags.collectTimeout, "collect.timeout", in: 0.1...600) ?? .seconds(5)
         )
         listenAddresses = try Self.listenAddresses(settings.list(flags.webListenAddress, "web.listen-address"))
-        usesSystemdSockets =
-            try settings.choice(
-                flags.webSystemdSocket.map { $0 ? "yes" : "no" },
-                "web.systemd-socket",
-                ["yes": true, "no": false]
-            ) ?? false
+        usesSystemdSockets = try settings.truth(flags.webSystemdSocket, "web.systemd-socket") ?? false
         webConfiguration = try settings.find(flags.webConfigFile, "web.config.file").map {
             (setting) throws(ConfigurationError) in try WebConfigurationFile(path: setting.value)
         }

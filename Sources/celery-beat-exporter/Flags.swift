@@ -6,7 +6,8 @@ struct Flags: ParsableArguments {
         name: .customLong("broker.url"),
         help: """
             Celery's broker: redis://user:password@host:6379/0, rediss:// with TLS, unix:///path, \
-            sentinel://host:26379;sentinel://host:26379. Also CELERY_BROKER_URL, REDIS_URL.
+            sentinel://host:26379;sentinel://host:26379, or a list: redis://one/0;redis://two/0. Also CELERY_BROKER_URL, \
+            REDIS_URL.
             """
     )
     var brokerURL: String?
@@ -152,7 +153,8 @@ struct Flags: ParsableArguments {
     @Option(
         name: .customLong("database.url"),
         help: """
-            The PostgreSQL with the task tables: postgresql://user:password@host/database. Also DATABASE_URL, \
+            The PostgreSQL with the task tables: postgresql://user:password@host/database, or as Django, SQLAlchemy and \
+            JDBC write it. Also DATABASE_URL, \
             CELERY_RESULT_BACKEND if it is db+postgresql://.
             """
     )

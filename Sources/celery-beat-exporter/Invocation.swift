@@ -53,6 +53,7 @@ enum Invocation {
     /// arguments only the names of flags are repeated.
     private static func message(for error: any Error, without arguments: [String]) -> String {
         var message = ExportCommand.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
+        let suggestion = suggestion(for: message, of: arguments)
         for argument in arguments {
             let value: Substring
             if argument.hasPrefix("--") {
@@ -66,6 +67,17 @@ enum Invocation {
                 message = message.split(separator: quoted, omittingEmptySubsequences: false).joined(separator: "…")
             }
         }
-        return message
+        return message + suggestion
+    }
+
+    /// The command that an argument the parser did not understand resembles, if any does.
+    private static func suggestion(for message: String, of arguments: [String]) -> String {
+        let commands = Set(
+            ExportCommand.configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
+        )
+        return arguments.lazy
+            .filter { message.contains("'\($0)'") }
+            .map { ConfigurationFile.suggestion(for: $0.drop { $0 == "-" }.lowercased(), amongst: commands) }
+            .first { !$0.isEmpty } ?? ""
     }
 }

@@ -40,14 +40,24 @@ extension Settings {
         return value
     }
 
+    /// As YAML and people write it.
     func truth(_ flagValue: Bool?, _ flag: String) throws(ConfigurationError) -> Bool? {
-        let choices = ["yes": true, "no": false, "true": true, "false": false]
-        return try choice(flagValue.map { $0 ? "yes" : "no" }, flag, choices)
+        guard let setting = find(flagValue.map { $0 ? "true" : "false" }, flag) else { return nil }
+        switch setting.value.lowercased() {
+        case "true", "yes", "on", "1": return true
+        case "false", "no", "off", "0": return false
+        default: throw ConfigurationError(setting, "must be true or false")
+        }
     }
 }
 
-extension Substring {
+extension StringProtocol {
+    /// The same without blanks and line breaks at its ends, and without the byte order mark that some editors write first.
     var trimmed: String {
-        String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+        func isBlank(_ character: Character) -> Bool { character.isWhitespace || character == "\u{feff}" }
+        guard let first = firstIndex(where: { !isBlank($0) }), let last = lastIndex(where: { !isBlank($0) }) else {
+            return ""
+        }
+        return String(self[first...last])
     }
 }

@@ -59,20 +59,21 @@ final class Settings {
                 throw ConfigurationError(path, "must be the path of a file that holds the URL, not the URL")
             }
             let contents = try SmallFile.contents(of: path.value, for: path.origin)
-            let text = String(decoding: contents, as: UTF8.self)
-            let line = text.split(whereSeparator: \.isNewline)
-            guard line.count == 1, let secret = line.first else {
+            let secret = String(decoding: contents, as: UTF8.self).trimmed
+            guard !secret.isEmpty, !secret.contains(where: \.isNewline) else {
                 throw ConfigurationError(path, "\(path.value) must hold one line")
             }
-            return Found(value: String(secret), origin: path.origin, isShared: path.isShared)
+            return Found(value: secret, origin: path.origin, isShared: path.isShared)
         }
         return nil
     }
 
     /// Where a setting may stand, first what wins. As many for each flag with so many aliases.
+    ///
+    /// Blanks and line breaks at the ends of a value belong to whatever brought it (a Secret, a file, a shell), not to it.
     private func places(_ flagValue: String?, _ flag: String, aliases: [String]) -> [() -> Found?] {
         asked.insert(flag)
-        let ofFile = { [file] in file?.values[flag].map { Found(value: $0.value, origin: $0.origin) } }
+        let ofFile = { [file] in file?.values[flag].map { Found(value: $0.value.trimmed, origin: $0.origin) } }
         if let parent {
             let inherits = !Self.notInherited.contains(flag)
             return [ofFile] + (inherits ? parent.places(flagValue, flag, aliases: aliases) : [])
@@ -80,10 +81,11 @@ final class Settings {
         // An empty variable counts as absent: that is how it is unset in many deployments.
         func variable(_ name: String, isShared: Bool) -> () -> Found? {
             { [environment] in
-                environment[name].flatMap { $0.isEmpty ? nil : Found(value: $0, origin: name, isShared: isShared) }
+                guard let value = environment[name]?.trimmed, !value.isEmpty else { return nil }
+                return Found(value: value, origin: name, isShared: isShared)
             }
         }
-        return [{ flagValue.map { Found(value: $0, origin: "--\(flag)") } }]
+        return [{ flagValue.map { Found(value: $0.trimmed, origin: "--\(flag)") } }]
             + [variable(Self.variable(for: flag), isShared: false)]
             + aliases.map { variable($0, isShared: true) } + [ofFile]
     }

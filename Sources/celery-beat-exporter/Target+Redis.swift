@@ -9,8 +9,14 @@ extension Target {
         let tls = try TLSSettings(flags, settings)
         func address(_ setting: Settings.Found?, master: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
             guard let setting else { return nil }
-            let address = try sentinels.applied(to: Self.address(setting), master: master, of: setting)
-            return try tls.applied(to: address, setting)
+            var members: [RedisAddress] = []
+            for member in try Self.address(setting).each {
+                let address = try sentinels.applied(to: member, master: master, of: setting)
+                members.append(try tls.applied(to: address, setting))
+            }
+            var address = members.removeFirst()
+            address.alternates = members
+            return address
         }
 
         let brokerURL = try settings.secret(
@@ -19,7 +25,9 @@ extension Target {
             "broker.url",
             aliases: ["CELERY_BROKER_URL", "REDIS_URL"]
         )
-        let brokerSetting = leavingOut(brokerURL, unless: ["redis", "unix", "sentinel"])
+        let brokerSetting = leavingOut(brokerURL) { value in
+            ["redis", "unix", "sentinel"].contains { value.lowercased().hasPrefix($0) }
+        }
         let brokerMaster = settings.find(flags.brokerSentinelMaster, "broker.sentinel-master")
         broker = try address(brokerSetting, master: brokerMaster)
         if let brokerSetting, case .cluster = broker?.servers {
@@ -36,9 +44,22 @@ extension Target {
         )
         let redBeatMaster = settings.find(flags.redBeatSentinelMaster, "redbeat.sentinel-master")
         redBeatAddress = try address(redBeatURL, master: redBeatMaster ?? brokerMaster) ?? broker
+        if let list = redBeatAddress, !list.alternates.isEmpty {
+            // redis-py takes the others for a part of the first one's path, which is then no number, and so 0.
+            redBeatAddress = list.each[0]
+            redBeatAddress?.database = 0
+            if let redBeatURL {
+                warnings.append(
+                    "\(redBeatURL.origin): RedBeat knows no lists of servers; of this one it takes the first, and there "
+                        + "database 0"
+                )
+            }
+        }
         redBeat.isExpected = redBeatURL != nil
 
-        for address in [broker, redBeatAddress == broker ? nil : redBeatAddress].compactMap(\.self) {
+        var addresses = broker?.each ?? []
+        if let redBeatAddress, !addresses.contains(redBeatAddress) { addresses.append(redBeatAddress) }
+        for address in addresses {
             if address.tls?.verification == RedisTLS.Verification.none {
                 warnings.append("\(address.redacted): any certificate is taken, so others may read along")
             } else if let unused = tls.first, address.tls == nil, !address.servers.isSocket {

@@ -140,18 +140,22 @@ extension Target {
         }
     }
 
+    /// Whether a text is meant for PostgreSQL, well-formed or not.
+    private func namesPostgres(_ text: String) -> Bool {
+        let text = text.trimmed
+        return PostgresURL.isOne(text) || text.lowercased().hasPrefix("host")
+    }
+
     private mutating func readDatabase(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         // Another result backend says nothing of a database.
         let backend = "CELERY_RESULT_BACKEND"
-        let hasBackend = settings.environment[backend]?.hasPrefix("db+postgresql") == true
+        let hasBackend = settings.environment[backend].map { $0.trimmed.hasPrefix("db+") && namesPostgres($0) } ?? false
         let aliases = ["DATABASE_URL"] + (hasBackend ? [backend] : [])
         let found = try settings.secret(flags.databaseURL, flags.databaseURLFile, "database.url", aliases: aliases)
-        guard let setting = leavingOut(found, unless: ["postgres", "db+postgres", "host"]) else { return }
+        guard let setting = leavingOut(found, unless: namesPostgres) else { return }
         do {
             let address = try PostgresAddress(setting.value)
-            for parameter in address.ignoredParameters {
-                warnings.append("\(setting.origin): the parameter \(parameter) is not for PostgreSQL and is left out")
-            }
+            warnings += address.remarks.map { "\(setting.origin): \($0)" }
             database = address
         } catch {
             throw ConfigurationError(setting, error.description)
@@ -206,11 +210,10 @@ extension Target {
     /// left out with a warning. What was given to the exporter itself is never left out.
     mutating func leavingOut(
         _ setting: Settings.Found?,
-        unless beginnings: [String]
+        unless isMeant: (String) -> Bool
     ) -> Settings.Found? {
         guard let setting, setting.isShared else { return setting }
-        let value = setting.value.lowercased()
-        if beginnings.contains(where: { value.hasPrefix($0) }) { return setting }
+        if isMeant(setting.value) { return setting }
         warnings.append("\(setting.origin): names no server this program reads, and is left out")
         return nil
     }

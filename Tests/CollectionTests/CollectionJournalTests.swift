@@ -33,7 +33,8 @@ import Testing
             collector: "beat",
             logger: Logger(label: "t") { _ in KeepingHandler(lines: lines) }
         )
-        let fine = Collected([], problems: [CollectionProblem(.malformed, "entry x")], advice: ["make an index"])
+        var fine = Collected([], problems: [CollectionProblem(.malformed, "entry x")], advice: ["make an index"])
+        fine.notes = ["reads task_info"]
         let timeout = CollectionError(.timeout, "no answer")
         for _ in 0..<3 { journal.note(.success(fine)) }
         for _ in 0..<3 { journal.note(.failure(timeout)) }
@@ -43,7 +44,7 @@ import Testing
         #expect(
             lines.all == [
                 "warning problem in the data entry x", "warning advice make an index",
-                "warning collection failed timeout",
+                "info note reads task_info", "warning collection failed timeout",
                 "warning collection failed connect", "info collection works again ",
                 "warning collection failed timeout",
             ]

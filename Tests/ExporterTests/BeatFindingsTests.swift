@@ -79,6 +79,12 @@ import Testing
         target.redBeatAddress = try RedisAddress(url: "redis://:secret@cache:6379/2")
         target.redBeat.keyPrefix = "shop"
         #expect(findings(.redbeat, state, target: target) == [life, Self.schedule])
+        target.redBeatAddress = try RedisAddress(url: "redis://me:secret@cache:6379/2")
+        #expect(
+            findings(.redbeat, state, target: target)[0].contains(
+                "redis-cli --user me --askpass -u redis://cache:6379/2 DEL"
+            )
+        )
         state.lock?.timeToLive = nil
         #expect(findings(.redbeat, state)[0].contains("it left its lock, which never ends, and"))
     }

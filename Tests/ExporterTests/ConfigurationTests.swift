@@ -1,6 +1,8 @@
 import ArgumentParser
 import Celery
 import HTTP
+import Logging
+import Postgres
 import Redis
 import Testing
 
@@ -80,6 +82,44 @@ import Testing
             try configuration(["--broker.url", "redis://", arguments.joined(separator: "=")])
         }
         #expect(error?.description.hasPrefix(arguments[0]) == true)
+    }
+
+    /// Whatever brought a value may have put blanks around it.
+    @Test func blanksAtTheEndsAreNoPartOfAValue() throws {
+        let environment = [
+            "CELERY_BROKER_URL": "redis://h/1\r\n", "DATABASE_URL": "\u{feff}\tpostgresql://h/d \n", "REDIS_URL": " \n",
+            "CELERY_BEAT_EXPORTER_COLLECT_INTERVAL": "5s\n", "CELERY_BEAT_EXPORTER_QUEUES": " a,\n b\n",
+            "CELERY_BEAT_EXPORTER_WEB_SYSTEMD_SOCKET": "True\n", "CELERY_BEAT_EXPORTER_LOG_LEVEL": " \n",
+        ]
+        let read = try configuration(["--beat.grace", " 3s ", "--web.telemetry-path=/m\n"], environment)
+        #expect(read.target.broker == (try RedisAddress(url: "redis://h/1")))
+        #expect(read.target.database?.redacted == "PostgreSQL at h, database d")
+        #expect(read.target.redBeat.grace == 3)
+        #expect(read.target.queues.names == ["a", "b"])
+        #expect(read.schedule.interval == .seconds(5))
+        #expect(read.telemetryPath == "/m")
+        #expect(read.usesSystemdSockets)
+        #expect(read.logLevel == .info)
+        #expect(read.target.warnings.isEmpty)
+    }
+
+    @Test(arguments: ["web.systemd-socket", "queues.discover", "redis.sentinel-tls", "redis.tls-skip-verify"])
+    func booleansAreReadAlike(flag: String) throws {
+        let variable = Settings.variable(for: flag)
+        for value in ["true", "yes", "on", "1", "True", "YES", "false", "no", "Off", "0"] {
+            _ = try configuration(["--broker.url", "redis://"], [variable: value])
+        }
+        let error = #expect(throws: ConfigurationError.self) {
+            try self.configuration(["--broker.url", "redis://"], [variable: "maybe"])
+        }
+        #expect(error?.description == "\(variable): must be true or false")
+    }
+
+    @Test(arguments: ["postgis://h/d", "psql://h/d", "jdbc:postgresql://h/d", "db+postgres://h/d", "host=h dbname=d"])
+    func aSharedVariableForPostgresIsNotLeftOut(url: String) throws {
+        let read = try configuration([], ["DATABASE_URL": url])
+        #expect(read.target.database?.redacted == "PostgreSQL at h, database d")
+        #expect(read.target.warnings.isEmpty)
     }
 
     @Test func nothingToWatch() {

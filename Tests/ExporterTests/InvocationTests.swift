@@ -24,7 +24,11 @@ import Testing
 
     @Test func aValueIsNoCommand() {
         #expect(name("--queues", "check", "--broker.url", "redis://h") == "export redis://h:6379/0")
-        #expect(name("chek", "--broker.url", "redis://h") == "refuse Unexpected argument '…'")
+        let refused = "refuse Unexpected argument '…'"
+        #expect(name("chek", "--broker.url", "redis://h") == "\(refused); did you mean check?")
+        #expect(name("Check", "--broker.url", "redis://h") == "\(refused); did you mean check?")
+        #expect(name("health-check") == "\(refused); did you mean healthcheck?")
+        #expect(name("--chek") == "refuse Unknown option '--chek'; did you mean check?")
         #expect(name("check", "s3cr3t", "--broker.url", "redis://h") == "refuse Unexpected argument '…'")
     }
 

@@ -91,6 +91,19 @@ import Testing
         #expect(error?.description.hasPrefix(beginning) == true, "\(error?.description ?? "")")
     }
 
+    /// redis-py, which RedBeat uses, takes all behind the first server of a list for a path that is no number.
+    @Test func ofAListRedBeatHasTheFirstServer() throws {
+        let list = "redis://:s@a/2;rediss://b/2"
+        let first = try RedisAddress(url: "redis://:s@a/0")
+        let shared = try target(["broker.url": list, "redis.tls-server-name": "n"])
+        #expect(shared.redBeatAddress == first)
+        #expect(shared.broker?.each.map(\.redacted) == ["redis://a:6379/2", "rediss://b:6379/2"])
+        #expect(shared.broker?.alternates.first?.tls?.serverName == "n")
+        let own = try target(["broker.url": "redis://h", "redbeat.url": list])
+        #expect(own.redBeatAddress == first)
+        #expect(own.warnings.count == 1 && own.warnings[0].hasPrefix("--redbeat.url: RedBeat knows no lists"))
+    }
+
     @Test func withoutTheLockInOneSlot() throws {
         let target = try target([
             "redbeat.url": "redis-cluster://h", "redbeat.lock-key": "none", "redbeat.key-prefix": "{redbeat}:",

@@ -15,6 +15,7 @@ let configurationTargets = [
             "redis://user:\(secret)@host:6379/0", "rediss://:\(secret)@[::1]:6380/1?ssl_cert_reqs=none",
             "unix://:\(secret)@/var/run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=2",
             "sentinel://:\(secret)@one:26379;sentinel://:\(secret)@two:26379/0",
+            "redis://:\(secret)@a:6380/1;rediss://:\(secret)@b;c",
             "redis-sentinel://one,two:26379/shop/1", "redis-cluster://u:\(secret)@a:6379,b:6379",
         ]
     ) { bytes in
@@ -32,6 +33,8 @@ let configurationTargets = [
             "db+postgresql+psycopg2://user:\(secret)@[::1]/database",
             "host=h port=1 user=u password='\(secret)' dbname=d",
             "postgres://u:\(secret)@a:1,b:2/d?target_session_attrs=any",
+            "postgis://u:\(secret)@//cloudsql/a:b:c/d?currentSchema=s",
+            "psql://u:\(secret)@%2Frun:5433/d?host=a:1&host=b",
         ]
     ) { bytes in
         do {

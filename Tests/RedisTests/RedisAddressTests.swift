@@ -36,7 +36,10 @@ import Testing
         "sentinel://:secret@h:x", "redis-cluster://h,:secret@h:0", "redis-cluster://h/1",
         "sentinel://secret@h;redis://secret@h2", "redis://h/%00", "redis://secret#x@h",
         "redis://secret?x@h", "redis://[::1]6379", "redis://:%+f@h",
-        "redis:secret@sentinel://h://x",
+        "redis:secret@sentinel://h://x", "redis://a;redis://:secret@h:0", "redis://a;amqp://:secret@h",
+        "redis://a;sentinel://:secret@h", "redis-cluster://:secret@a;redis://b", "redis://:secret@a;b/1",
+        "redis://:secret@a,b",
+        "redis://:secret@h o", "'redis://:secret@h'",
     ])
     func refusedWithoutASecret(url: String) {
         let error = #expect(throws: RedisAddressError.self) { try RedisAddress(url: url) }
@@ -46,6 +49,7 @@ import Testing
     @Test(arguments: [
         ("sentinel://:s@h:26380/2;sentinel://i;sentinel://[::1]:26381/5", ["h:26380", "i:26379", "[::1]:26381"], 2),
         ("redis-sentinel://:s@h,i:5", ["h:26379", "i:5"], 0),
+        ("sentinel://:s@h ; sentinel://i\n", ["h:26379", "i:26379"], 0),
         // A semicolon may stand in a password.
         ("sentinel://:s;sentinel@h/3", ["h:26379"], 3),
     ])
@@ -68,6 +72,10 @@ import Testing
                     user: "me",
                     password: "s"
                 )
+        )
+        #expect(
+            try RedisAddress(url: "redis-cluster://h:7000;redis-cluster://i").servers
+                == .cluster([.tcp(host: "h", port: 7000), .tcp(host: "i", port: 6379)])
         )
         let many = (0...32).map { "h\($0)" }.joined(separator: ",")
         #expect(throws: RedisAddressError.self) { try RedisAddress(url: "redis-cluster://\(many)") }
@@ -106,6 +114,8 @@ import Testing
         #expect(try RedisAddress(url: "rediss://:secret@[::1]/3").redacted == "rediss://[::1]:6379/3")
         let sentinels = "sentinel://me:secret@h:1/2?password=secret;sentinel://:secret@i:2/4"
         #expect(try RedisAddress(url: sentinels).redacted == "sentinel://h:1;sentinel://i:2/2")
+        let list = "redis://:secret@h/1;rediss://me:secret@i:2"
+        #expect(try RedisAddress(url: list).redacted == "redis://h:6379/1;rediss://i:2/1")
         #expect(try RedisAddress(url: "redis-cluster://me:secret@h,i:2").redacted == "redis-cluster://h:6379,i:2")
     }
 }

@@ -108,4 +108,27 @@ import Testing
             return
         }
     }
+
+    @Test func theFirstOfAListThatAnswersIsUsed() throws {
+        let limits = RedisLimits(timeout: .seconds(5))
+        var list = RedisAddress(servers: .single(.unix(path: "/nonexistent/a.sock")))
+        list.alternates = [RedisAddress(servers: .single(.unix(path: "/nonexistent/b.sock"))), address]
+        let client = RedisClient(address: list, limits: limits)
+        for _ in 0..<2 { #expect(try client.pipeline([RedisCommand("ECHO", 7)]).map(\.integer) == [7]) }
+        #expect(client.failoverAdvice?.hasPrefix("\(address.redacted) is read, and will be until it fails") == true)
+        #expect(client.failoverAdvice?.contains("unix:///nonexistent/a.sock?db=0") == true)
+
+        var sound = address
+        sound.alternates = [list.each[0]]
+        let first = RedisClient(address: sound, limits: limits)
+        _ = try first.pipeline([RedisCommand("PING")])
+        #expect(first.failoverAdvice == nil)
+
+        list.alternates.removeLast()
+        let error = #expect(throws: RedisError.self) {
+            try RedisClient(address: list, limits: limits).pipeline([RedisCommand("PING")])
+        }
+        let places = "unix:///nonexistent/a.sock?db=0;unix:///nonexistent/b.sock?db=0"
+        #expect(error == .connect(address: places, cause: "none answers (No such file or directory)"))
+    }
 }

@@ -121,6 +121,15 @@ def test_every_command_is_run_by_a_test() -> None:
         assert f"\ndef {name}(" in (TESTS / file).read_text(), test
 
 
+def test_redis_cli_with_a_password(folder: Path) -> None:
+    """The URL as the application has it, with a password and without, with a user and without."""
+    (command,) = own("test_redis_cli_with_a_password")
+    with RedisServer(folder, arguments=["--requirepass", "secret"]) as server:
+        user = server.url.replace("://:", "://default:")
+        for url in (server.url, user, f"{server.url}?ssl_cert_reqs=none"):
+            run(command, "^PONG$", environment={"CELERY_BROKER_URL": url})
+
+
 def test_redis_cli(shop: Shop, folder: Path) -> None:
     with redis.Redis.from_url(shop.url) as client:
         tag = client.zrange("unacked_index", 0, 0)[0].decode()

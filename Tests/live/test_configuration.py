@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -526,6 +527,18 @@ def reader(shared_postgres: PostgresServer) -> Iterator[dict[str, str]]:
         ("postgresql+asyncpg://{user}:{password}@{host}:{port}/{database}?ssl=disable", None),
         ("db+postgresql://{user}:{password}@{host}:{port}/{database}", None),
         ("db+postgresql+psycopg://{user}:{password}@{host}:{port}/{database}", None),
+        ("postgis://{user}:{password}@{host}:{port}/{database}", None),
+        ("psql://{user}:{password}@{host}:{port}/{database}\n", None),
+        ("jdbc:postgresql://{host}:{port}/{database}?user={user}&password={password}", None),
+        ("pgsql://{user}:{password}@/{database}?host={host}:{port}&sslmode=prefer", None),
+        (
+            "postgres://{user}:{password}@{host}:{port}/{database}?currentSchema=public",
+            "write options=-c%20search_path%3Dpublic",
+        ),
+        (
+            "postgres://{user}:{password}@{host}:{port}/{database}?options=-c%20search_path%3Dpublic",
+            None,
+        ),
         (
             "postgres://{user}:{password}@{host}:{port}/{database}?conn_max_age=600",
             "conn_max_age",
@@ -549,6 +562,44 @@ def test_forms_of_database_urls(
     assert problems(metrics, "tasks") == {}
     warnings = [event["msg"] for event in log(one) if event["level"] == "warn"]
     assert [left_out in warning for warning in warnings] == ([True] if left_out else [])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgresql://{account}@/{database}?host={folder}&port={port}",
+        "postgresql://{account}@:{port}/{folder}/{database}",
+        "postgis://{account}@{quoted}:{port}/{database}",
+        "postgresql+pg8000://{account}@/{database}?unix_sock={folder}/.s.PGSQL.{port}",
+    ],
+)
+def test_a_socket_where_a_host_should_stand(
+    exporter: Callable[..., Exporter], cloud_socket: tuple[PostgresServer, Path], form: str
+) -> None:
+    server, folder = cloud_socket
+    account, _, place = server.url.partition("://")[2].partition("@")
+    url = form.format(
+        account=account,
+        port=server.port,
+        folder=folder,
+        quoted=quote(str(folder), safe=":"),
+        database=place.partition("/")[2],
+    )
+    one = exporter(DATABASE_URL=url)
+
+    assert source_up(one.metrics()) == {"database": 1}, one.log_tail()
+
+
+@pytest.fixture(scope="module")
+def cloud_socket() -> Iterator[tuple[PostgresServer, Path]]:
+    """A PostgreSQL on a socket, in a folder named as Cloud SQL's proxy names it."""
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path) / "project:region:instance"
+        folder.mkdir()
+        folder.chmod(0o777)
+        settings = {"unix_socket_directories": str(folder)}
+        with PostgresServer(Path(path), settings=settings) as server:
+            yield server, folder
 
 
 DATABASE = 2

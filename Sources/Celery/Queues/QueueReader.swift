@@ -26,6 +26,9 @@ package final class QueueReader {
     /// Whether the search for bindings has not yet been through all keys.
     package var isSearching: Bool { discovered.isUnderWay }
 
+    /// Which server of a list of brokers is read in place of the first, and why; nil while that is the first.
+    package var failoverAdvice: String? { client.failoverAdvice }
+
     /// - Parameter scheduledQueues: the queues that schedule entries name.
     package init(client: RedisClient, configuration: QueueConfiguration, scheduledQueues: SharedQueueNames) {
         self.client = client

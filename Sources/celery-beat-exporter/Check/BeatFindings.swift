@@ -104,7 +104,8 @@ struct BeatFindings {
         guard let address = target.redBeatAddress, case .single(.tcp) = address.servers else {
             return "redis-cli -u REDBEAT_URL"
         }
-        return "redis-cli \(address.password == nil ? "" : "--askpass ")-u \(address.redacted)"
+        let user = address.user.map { "--user \($0) " } ?? ""
+        return "redis-cli \(user)\(address.password == nil ? "" : "--askpass ")-u \(address.redacted)"
     }
 
     /// When a sign of life should have come, and since when there is none.
