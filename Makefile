@@ -35,8 +35,7 @@ demo: build
 ## Unit tests, tests against real servers and packages, alert tests, and the whole with Prometheus and Alertmanager.
 test: build
 	demo/install test
-	promtool check rules alerts/celery-beat.rules.yml
-	promtool test rules alerts/tests/*.yml
+	alerts/tests/run
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
 	$(PYTHON) -m pytest -q -n 3 --dist loadfile Tests/live
 
@@ -69,7 +68,7 @@ lint:
 	swift format lint --strict --recursive Sources Tests Package.swift
 	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
 	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
-	shellcheck demo/install .ci/run deploy/debian/build deploy/debian/p* deploy/kubernetes/prometheus-rule
+	shellcheck demo/install .ci/run alerts/tests/run deploy/debian/build deploy/debian/p* deploy/kubernetes/prometheus-rule
 	.venv/bin/hadolint Dockerfile demo/Dockerfile
 	promtool check rules alerts/celery-beat.rules.yml
 	$(PYTHON) grafana/check.py

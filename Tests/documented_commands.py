@@ -40,6 +40,7 @@ BEGINNINGS = {
     "CELERY_BROKER_URL='sentinel:": "live/test_commands.py::test_sentinels",
     "celery-beat-exporter check": "live/test_check.py::test_all_is_well",
     "celery-beat-exporter healthcheck": "live/test_check.py::test_healthcheck",
+    "sudo celery-beat-exporter check ": "live/test_commands.py::test_check",
     "celery-beat-exporter --config.check ": (
         "live/test_configuration_documentation.py::test_the_files_work_together"
     ),
@@ -48,7 +49,18 @@ BEGINNINGS = {
     'redis-cli -u "$(echo "$CELERY_BROKER_URL" ': (
         "live/test_commands.py::test_redis_cli_with_a_password"
     ),
+    'redis-cli -u "$REDBEAT" DEL ': "live/test_commands.py::test_ps_and_kill",
+    "BROKER=": "live/test_commands.py::test_redis_cli",
+    "REDBEAT=": "live/test_commands.py::test_redis_cli",
+    "DATABASE=": "live/test_commands.py::test_psql",
     "redis-cli ": "live/test_commands.py::test_redis_cli",
+    'psql "$DATABASE" -c "SELECT left(': (
+        "live/test_known_tables.py::test_three_records_of_the_same_tasks"
+    ),
+    'psql "$DATABASE" -c "SELECT right(traceback, 200), count(*), max(date_done) FROM (': (
+        "live/test_known_tables.py::test_three_records_of_the_same_tasks"
+    ),
+    'psql "$DATABASE" -c "SELECT right(': "live/test_known_tables.py::test_django_celery_results",
     "psql ": "live/test_commands.py::test_psql",
     "celery ": "live/test_commands.py::test_celery",
     "ps ": "live/test_commands.py::test_ps_and_kill",
@@ -122,6 +134,12 @@ def documented() -> Iterator[Command]:
         for code in INLINE.findall(INDENTED.sub("", text)):
             if COMMAND.match(code):
                 yield Command(page, code, is_block=False)
+
+
+def urls() -> str:
+    """The lines of the runbooks that set what their commands use as URLs, from the exporter's variables."""
+    lines = {one.text for one in documented() if re.match("(BROKER|REDBEAT|DATABASE)=", one.text)}
+    return "\n".join(sorted(lines))
 
 
 def commands(test: str) -> set[str]:

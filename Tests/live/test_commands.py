@@ -7,6 +7,7 @@ stands a pattern of what it must print.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import socket
@@ -23,14 +24,30 @@ import pytest
 import redis
 from contents import TASK, fill_database
 from django_beats import KEPT, Site
-from documented_commands import BEGINNINGS, BLOCKS_OF, RUN_BY_NOBODY, TESTS, commands, documented
-from readers_application import Application, CeleryCommand, fail, nap, succeed
+from documented_commands import (
+    BEGINNINGS,
+    BLOCKS_OF,
+    RUN_BY_NOBODY,
+    TESTS,
+    commands,
+    documented,
+    urls,
+)
+from readers_application import Application, CeleryCommand, nap, succeed
 from servers import Process, RedisServer, free_port, wait_until
 from stack import PROJECT, Exporter, WebProcess, exporter_binary
 
 SECONDS = 30.0  # longest wait for something that normally takes a few
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 LOCK = "redbeat::lock"
+# An entry as Django's admin makes it.
+REPORT = """
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+hourly = IntervalSchedule.objects.create(every=1, period="hours")
+PeriodicTask.objects.create(
+    name="nightly report", task="shop.count", args="[1]", queue="reports", interval=hourly
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,11 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
+    password = ["--requirepass", "secret"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RedisServer(Path(folder), arguments=password) as server,
+    ):
         report = {"task": succeed.name, "schedule": 3600.0, "options": {"queue": "reports"}}
         application = Application(
             tmp_path_factory.mktemp("shop"),
@@ -63,10 +84,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
                 application.send(nap, 600, queue="busy")
             application.send(succeed, queue="reports")
             beat = application.beat()
-            application.worker("busy")
+            worker = application.worker("busy")
             wait_until(lambda: client.exists("redbeat::lock"), SECONDS, "beat to have its lock")
+            # Only then do those stay that it holds: it takes a message before it notes that it has it.
             wait_until(
-                lambda: (client.llen("busy"), client.zcard("unacked_index")) == (0, 2),
+                lambda: (
+                    (worker.log_tail().count(" received"), client.zcard("unacked_index")) == (4, 2)
+                ),
                 SECONDS,
                 "the worker to run two tasks and to hold two",
             )
@@ -88,7 +112,7 @@ def run(
 ) -> str:
     """What a command prints, in which the pattern `answer` is found."""
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", filled(command, real)],
+        ["bash", "-o", "pipefail", "-c", f"{urls()}\n{filled(command, real)}"],
         cwd=PROJECT,
         env={**os.environ, "PATH": PATH, **(environment or {})},
         input="yes\n",  # to what it asks
@@ -103,11 +127,23 @@ def run(
     return done.stdout
 
 
+def eventually(command: str, answer: str, environment: Mapping[str, str], **real: str) -> None:
+    """Runs it until it says so: what a beat asks of its database changes from moment to moment."""
+
+    def is_said() -> bool:
+        with contextlib.suppress(AssertionError):
+            run(command, answer, environment, **real)
+            return True
+        return False
+
+    wait_until(is_said, SECONDS, f"{answer!r} from {command}")
+
+
 def endless(
     command: str, folder: Path, environment: Mapping[str, str] | None = None, **real: str
 ) -> Process:
     """A command that goes on until it is stopped."""
-    words = ["bash", "-c", filled(command, real)]
+    words = ["bash", "-c", f"{urls()}\n{filled(command, real)}"]
     return Process("command", folder, words, environment={"PATH": PATH, **(environment or {})})
 
 
@@ -131,41 +167,62 @@ def test_redis_cli_with_a_password(folder: Path) -> None:
 
 
 def test_redis_cli(shop: Shop, folder: Path) -> None:
+    """With a URL as Celery has it: with a password and without a user."""
+    assert "redis://:secret@" in shop.url
+    shop.application.store("nightly report, €", 3600.0, args=[1], options={"queue": "reports"})
     with redis.Redis.from_url(shop.url) as client:
         tag = client.zrange("unacked_index", 0, 0)[0].decode()
-    monitor = "redis-cli -u BROKER_URL MONITOR | grep LPUSH"
+        client.rpush("old reports", "second", "first")
+    monitor = 'redis-cli -u "$BROKER" MONITOR | grep LPUSH'
+    count = """grep -oE '"task": "[^"]*"' | sort | uniq -c"""
+    count = f"redis-cli -u \"$BROKER\" LRANGE 'QUEUE' -1000 -1 | {count}"
+    lines = {one for one in own("test_redis_cli") if not one.startswith("redis-cli ")}
+    assert len(lines) == 2
     answers = {
-        "redis-cli -u URL PING": "^PONG$",
-        "redis-cli -u URL TIME": r"^\d{10}\n\d+$",
-        "redis-cli -u URL INFO server": "^redis_version:",
-        "redis-cli -u URL INFO persistence | grep loading": "^loading:0",
-        "redis-cli -u REDBEAT_URL INFO stats | grep evicted_keys": "^evicted_keys:0",
-        "redis-cli -u REDBEAT_URL INFO commandstats | grep flush": "^cmdstat_flushall:calls=1,",
-        "redis-cli -u REDBEAT_URL EXISTS redbeat::lock": "^1$",
-        "redis-cli -u REDBEAT_URL PTTL redbeat::lock": r"^1[45]\d{5}$",
-        "redis-cli -u REDBEAT_URL ZCARD redbeat::schedule": "^1$",
-        "redis-cli -u REDBEAT_URL OBJECT IDLETIME redbeat::schedule": r"^\d+$",
-        "redis-cli -u REDBEAT_URL ZSCORE redbeat::schedule redbeat:ENTRY": r"^\d{10}",
-        "redis-cli -u REDBEAT_URL HGETALL redbeat:ENTRY": '^definition\n{"name": "report"',
-        "redis-cli -u BROKER_URL INFO keyspace": "^db0:keys=",
-        "redis-cli -u BROKER_URL LRANGE QUEUE -3 -1": f'"task": "{succeed.name}"',
-        "redis-cli -u BROKER_URL ZRANGE unacked_index 0 0 WITHSCORES": rf"^{tag}\n\d{{10}}",
-        "redis-cli -u BROKER_URL HGET unacked TAG": f'"task": "{nap.name}".*"eta": null',
-        monitor: '"LPUSH" "reports"',
+        'redis-cli -u "$BROKER" PING': "^PONG$",
+        'redis-cli -u "$REDBEAT" PING': "^PONG$",
+        'redis-cli -u "$REDBEAT" TIME': r"^\d{10}\n\d+$",
+        'redis-cli -u "$BROKER" INFO server': "^redis_version:",
+        'redis-cli -u "$BROKER" INFO persistence | grep loading': "^loading:0",
+        'redis-cli -u "$REDBEAT" INFO stats | grep evicted_keys': "^evicted_keys:0",
+        'redis-cli -u "$REDBEAT" INFO commandstats | grep flush': "^cmdstat_flushall:calls=1,",
+        'redis-cli -u "$REDBEAT" EXISTS redbeat::lock': "^1$",
+        'redis-cli -u "$REDBEAT" PTTL redbeat::lock': r"^1[45]\d{5}$",
+        'redis-cli -u "$REDBEAT" ZCARD redbeat::schedule': "^2$",
+        'redis-cli -u "$REDBEAT" OBJECT IDLETIME redbeat::schedule': r"^\d+$",
+        "redis-cli -u \"$REDBEAT\" ZSCORE redbeat::schedule 'redbeat:ENTRY'": r"^\d{10}",
+        "redis-cli -u \"$REDBEAT\" HGETALL 'redbeat:ENTRY'": '^definition\n{"name": "nightly rep',
+        "redis-cli -u \"$REDBEAT\" HGET 'redbeat:ENTRY' definition": (
+            r'"args": \[1\], .*"options": {"queue": "reports"}'
+        ),
+        'redis-cli -u "$BROKER" INFO keyspace': "^db0:keys=",
+        "redis-cli -u \"$BROKER\" LRANGE 'QUEUE' -3 -1": f'"task": "{succeed.name}"',
+        count: f'^ +1 "task": "{succeed.name}"$',
+        "redis-cli -u \"$BROKER\" --scan --pattern 'QUEUE*'": "^reports$",
+        'redis-cli -u "$BROKER" ZRANGE unacked_index 0 0 WITHSCORES': rf"^{tag}\n\d{{10}}",
+        "redis-cli -u \"$BROKER\" HGET unacked 'TAG'": f'"task": "{nap.name}".*"eta": null',
     }
-    assert answers.keys() == own("test_redis_cli")
-    urls = dict.fromkeys(("URL", "BROKER_URL", "REDBEAT_URL"), shop.url)
-    real = {**urls, "ENTRY": "report", "QUEUE": "reports", "TAG": tag}
-    expected = answers.pop(monitor)
-    for command, answer in answers.items():
+    # The queue is put aside, and its oldest message given back.
+    rename = "redis-cli -u \"$BROKER\" RENAMENX 'QUEUE' 'QUEUE.aside'"
+    give_back = "redis-cli -u \"$BROKER\" RPOPLPUSH 'QUEUE.aside' 'QUEUE'"
+    assert {*answers, monitor, rename, give_back, *lines} == own("test_redis_cli")
+    environment = {"CELERY_BROKER_URL": shop.url}
+    real = {"ENTRY": "nightly report, €", "QUEUE": "reports", "TAG": tag}
+
+    def ask(command: str, answer: str, **real: str) -> None:
         # -e: else an error is an answer like others.
-        run(command.replace("redis-cli", "redis-cli -e", 1), answer, **real)
+        run(command.replace("redis-cli", "redis-cli -e", 1), answer, environment, **real)
+
+    for command, answer in answers.items():
+        ask(command, answer, **real)
+    ask(rename, "^1$", QUEUE="old reports")
+    ask(give_back, "^first$", QUEUE="old reports")
     # grep keeps back what it finds until it ends, unless it writes to a terminal.
-    with endless(f"{monitor} --line-buffered", folder, **real) as process:
+    with endless(f"{monitor} --line-buffered", folder, environment) as process:
 
         def is_seen() -> bool:
             shop.send("reports")
-            return expected in process.log_tail()
+            return '"LPUSH" "reports"' in process.log_tail()
 
         wait_until(is_seen, SECONDS, monitor)
         process.kill()
@@ -173,8 +230,6 @@ def test_redis_cli(shop: Shop, folder: Path) -> None:
 
 def test_psql(
     site: Site,
-    application: Callable[..., Application],
-    redis_url: str,
     database: psycopg.Connection,
     database_url: str,
     folder: Path,
@@ -182,12 +237,8 @@ def test_psql(
     def wait_for(rows: str) -> None:
         wait_until(lambda: database.execute(f"SELECT 1 {rows}").fetchone(), SECONDS, rows)
 
-    fill_database(database_url)
+    site.shell(REPORT)
     site.beat(connection_seconds=KEPT)
-    records = application(broker_url=redis_url)
-    records.worker("celery", database_url=database_url)
-    records.send(fail, queue="celery")
-    wait_for("FROM task_info WHERE status = 'FAILURE'")
     wait_for(
         "FROM pg_stat_activity WHERE query LIKE '%celery_beat_periodictasks%' AND pid <> pg_backend_pid()"
     )
@@ -195,51 +246,63 @@ def test_psql(
     with psycopg.connect(database_url) as holder:
         holder.execute("LOCK django_celery_beat_clockedschedule")
         answers = {
-            "SELECT 1": r"^ +1$",
+            "'SELECT 1'": r"^ +1$",
             "extract(epoch FROM clock_timestamp())": r"^ \d{10}\.\d{6}$",
-            "count(*) FROM django_celery_beat_periodictask": r"^ +1$",
+            "count(*) FROM django_celery_beat_periodictask": r"^ +2$",
             "pg_blocking_pids(pid)": rf"active \| .{holder.info.backend_pid}. +\| SELECT FROM dj",
-            "now() - query_start": rf"^ +{beat} +\| \w+ +\| 00:00:",
+            "clock_timestamp() - query_start": rf"^ +{beat} +\| \w+ +\| 00:00:",
             "application_name, backend_start": rf"^ +{beat} +\| +\| 20",
-            "error_message, 200), count(*)": r"^ ValueError: as told \| +1$",
-            "completed_time, left(error_message": r"^ 20.* \| ValueError: as told$",
+            "SELECT task, args, kwargs, queue, priority": r"^ shop.count \| \[1\] +\| \{\} +\| reports \|",
+            "SELECT enabled, start_time, expires": r"^ t +\| ",
         }
         found = own("test_psql")
-        assert len(found) == len(answers)
-        waits = 'psql "URL" -c "SELECT FROM django_celery_beat_clockedschedule"'
-        with endless(waits, folder, URL=database_url) as waiting:
+        assert len(found) == len(answers) + 1  # the line that takes the URL
+        # As applications have it, which psql does not know.
+        environment = {"DATABASE_URL": f"db+postgresql+psycopg:{database_url.partition(':')[2]}"}
+        waits = 'psql "$DATABASE" -c "SELECT FROM django_celery_beat_clockedschedule"'
+        with endless(waits, folder, environment) as waiting:
             wait_for("FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             for words, answer in answers.items():
                 (command,) = [one for one in found if words in one]
-                run(command, answer, URL=database_url, NAME=fail.name)
+                eventually(command, answer, environment, ENTRY="nightly report")
             waiting.kill()
 
 
 def test_celery(shop: Shop, folder: Path) -> None:
     environment = shop.beat.environment
-    worker = "celery -A APP worker -Q QUEUE"
+    worker = "celery -A APP worker -Q 'QUEUE'"
+    call = "celery -A APP call 'TASK' --args='ARGS' --kwargs='KWARGS' --queue='QUEUE'"
     answers = {
         "celery -A APP inspect ping": "^-> +celery@.*: OK",
         "celery -A APP inspect registered": re.escape(succeed.name),
         "celery -A APP inspect active_queues": "'name': 'busy'",
         "celery -A APP inspect active": re.escape(nap.name),
-        "celery -A APP call TASK": r"^[0-9a-f-]{36}$",
-        "celery -A APP purge -Q QUEUE": "Purged 1 message from 1 known task queue",
+        call: r"^[0-9a-f-]{36}$",
+        "celery -A APP control revoke ID": "^-> +celery@.*: OK",
+        "celery -A APP purge -Q 'QUEUE'": "Purged 1 message from 1 known task queue",
         "celery -A shop inspect ping -d celerybeat@HOST": "^-> +celerybeat@.*: OK",
     }
     assert answers.keys() | {worker} == own("test_celery")
-    shop.send("unwanted")
-    real = {"APP": "readers_application", "TASK": succeed.name, "HOST": socket.gethostname()}
+    shop.send("unwanted mails")
+    arguments = {"ARGS": '["to all"]', "KWARGS": '{"day": 1}'}
+    names = {"APP": "readers_application", "TASK": succeed.name, "HOST": socket.gethostname()}
+    real = {**names, **arguments, "ID": "1f6f4e42-0000-4000-8000-000000000000"}
 
     def ask(command: str) -> None:
         named = command.replace("-A shop", "-A APP")
-        run(named, answers[command], environment, QUEUE="unwanted", **real)
+        queue = "made up for" if command == call else "unwanted mails"
+        run(named, answers[command], environment, QUEUE=queue, **real)
 
     with redis.Redis.from_url(shop.url) as client, ThreadPoolExecutor(3) as threads:
         list(threads.map(ask, answers))
-        assert (client.llen("unwanted"), client.llen("celery")) == (0, 1)
-        with endless(worker, folder, environment, QUEUE="celery", **real) as process:
-            wait_until(lambda: client.llen("celery") == 0, SECONDS, "the worker to take it")
+        assert client.llen("unwanted mails") == 0
+        message = json.loads(client.lrange("made up for", 0, -1)[0])
+        assert (message["headers"]["argsrepr"], message["headers"]["kwargsrepr"]) == (
+            "['to all']",
+            "{'day': 1}",
+        )
+        with endless(worker, folder, environment, QUEUE="made up for", **real) as process:
+            wait_until(lambda: client.llen("made up for") == 0, SECONDS, "the worker to take it")
             process.kill()
 
 
@@ -250,7 +313,7 @@ def test_ps_and_kill(application: Callable[..., Application], redis_url: str) ->
         "ps -ewwo pid,lstart,args | grep '[c]elery.* beat'": r"\w{3} \w{3} +\d+ ",
     }
     kill, force = "kill PID", "kill -9 PID"
-    delete = "redis-cli -u REDBEAT_URL DEL redbeat::lock"
+    delete = 'redis-cli -u "$REDBEAT" DEL redbeat::lock'
     assert {*ps, kill, force, delete} == own("test_ps_and_kill")
     one = application(broker_url=redis_url)
     with redis.Redis.from_url(redis_url) as client:
@@ -268,7 +331,11 @@ def test_ps_and_kill(application: Callable[..., Application], redis_url: str) ->
         run(kill, PID=str(beat.pid))
         run(force, PID=str(beat.pid))
         beat.wait(SECONDS)
-        run(delete, "^1$", REDBEAT_URL=redis_url)
+        run(
+            delete,
+            "^1$",
+            {"REDBEAT_REDIS_URL": redis_url, "CELERY_BROKER_URL": "redis://elsewhere"},
+        )
         started()
 
 
@@ -302,6 +369,19 @@ def test_exporter(shop: Shop, folder: Path, exporter: Callable[..., Exporter]) -
             SECONDS,
             command,
         )
+
+
+def test_check(shop: Shop, folder: Path) -> None:
+    """As root, with the settings that systemd hands to the exporter; containers run what stands behind."""
+    (command,) = own("test_check")
+    path = folder / "celery-beat-exporter.yml"
+    path.write_text(f"broker.url: {shop.url}\n")
+    real = command.removeprefix("sudo ").replace("/etc/celery-beat-exporter.yml", str(path))
+    real = real.replace("celery-beat-exporter", str(exporter_binary()), 1)
+    run(f"{real} || true", "^ok +redbeat ")
+    for page in (PROJECT / "docs" / "runbooks").glob("Celery*.md"):
+        first = next(one for one in documented() if one.page == str(page.relative_to(PROJECT)))
+        assert first.text == command, page
 
 
 def test_readme(shop: Shop, folder: Path) -> None:

@@ -169,14 +169,15 @@ def pairs() -> list[Pair]:
     overdue = "CeleryBeatOverdue"
     for name in dead:
         for other in of_a_beat:
-            if other == name or name == "CeleryBeatHeartbeatOld" and other.startswith(overdue):
+            says_less = other in ("CeleryBeatHeartbeatOld", "CeleryBeatLockMissing")
+            if other == name or not name.startswith(overdue) and other.startswith(overdue):
                 continue  # the latter is the other way round
             silenced = other in (
                 "CeleryBeatEntryOverdue",
                 "CeleryBeatScheduleEmpty",
                 "CeleryBeatNothingArrives",
             )
-            silenced |= other == "CeleryBeatHeartbeatOld" and name.startswith(overdue)
+            silenced |= says_less and name.startswith(overdue)
             beat = {"scheduler": "redbeat"}
             add(silenced, alert(name, **beat), alert(other, **beat))
             add(False, alert(name, **beat), alert(other, scheduler="django"))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from celery import Celery
-from documented_commands import commands
+from documented_commands import commands, urls
 from kombu import pools
 from readers_application import OLDER_PYTHON, collected, value
 from servers import wait_until
@@ -73,6 +73,21 @@ def send(broker_url: str) -> None:
                 app.send_task(PREFIX + name, arguments)
         app.send_task(f"{PREFIX}nap", [600])
     pools.reset()
+
+
+def told_errors(test: str, database_url: str, task: str) -> list[str]:
+    """What each command prints with which a runbook asks for the errors of a task, one a line."""
+    return [
+        subprocess.run(
+            ["bash", "-c", f"{urls()}\n{command.replace('TASK', task)}"],
+            env={**os.environ, "DATABASE_URL": database_url},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=SECONDS,
+        ).stdout
+        for command in sorted(commands(f"live/test_known_tables.py::{test}"))
+    ]
 
 
 def all_ended(exporter: Exporter, *, are_starts_known: bool = True) -> Metrics:
@@ -200,6 +215,8 @@ def test_django_celery_results(
     with worker(folder, redis_url, environment=environment, **settings):
         metrics = all_ended(watcher)
     assert_all(metrics, retries=False, durations=True)
+    (told,) = told_errors("test_django_celery_results", database_url, f"{PREFIX}fail")
+    assert "two" in told and " 2 |" in told, told
 
 
 def test_second_layout_of_the_recorder(
@@ -249,6 +266,10 @@ def test_three_records_of_the_same_tasks(
             )
         metrics = read(watcher)
     assert (results(metrics), errors(metrics)) == (RESULTS, ERRORS)
+    test = "test_three_records_of_the_same_tasks"
+    for told in (several := told_errors(test, database_url, f"{PREFIX}fail")):
+        assert "ValueError: " in told and " 2 | 20" in told, told
+    assert len(several) == 3
     # A minute later they can be told apart.
     database.execute("""
         UPDATE task_info SET completed_time = completed_time - interval '70 seconds';

@@ -245,7 +245,7 @@ def test_commands(machine_with_celery: Machine, engine: Engine, package: Path) -
         "systemctl status celerybeat": r"Active: active \(running\)",
         "journalctl -u celerybeat -n 50": "Sending due task report",
         "journalctl -u celerybeat -n 100": "Sending due task report",
-        "journalctl -u celerybeat | grep ENTRY": r"Sending due task report \(reports.make\)",
+        "journalctl -u celerybeat | grep -F 'ENTRY'": r"Sending due task report \(reports.make\)",
         "systemctl restart chrony": "",
         "chronyc tracking": "System time +: ",
         "htpasswd -nBC 10 prometheus": r"^prometheus:\$2y\$10\$",

@@ -8,8 +8,8 @@ duration), an operand of a set operator, an offset, a matcher, an alternative of
 label, a function around a range or a bound left out. A change that no test notices survives, is
 listed, and makes the exit code 1. None may.
 
-The tests must also pass as Prometheus 3 would see them: it leaves out the sample at the left edge
-of a range, as a range shorter by a millisecond does.
+First the rules must pass as they are, with the machine's promtool and a newer one (alerts/tests/run).
+The changed ones are run by the machine's alone.
 
 Needs promtool and PyYAML.
 """
@@ -264,16 +264,6 @@ def changed(rules: dict, group: int, rule: int, key: str, value: str | None) -> 
     return copied
 
 
-def with_left_open_ranges(rules: dict) -> dict:
-    copied = copy.deepcopy(rules)
-    for group, rule in positions(rules):
-        target = copied["groups"][group]["rules"][rule]
-        target["expr"] = re.sub(
-            r"\[(\w+)", lambda match: f"[{milliseconds(seconds(match[1]) - 0.001)}", target["expr"]
-        )
-    return copied
-
-
 class Promtool:
     """Runs the tests, or the check, on changed rules, in a folder of its own."""
 
@@ -315,18 +305,11 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="also list what was noticed")
     arguments = parser.parse_args()
 
+    if subprocess.run([TESTS / "run"], check=False).returncode != 0:
+        return 1
     rules = yaml.safe_load(RULES.read_text())
     with tempfile.TemporaryDirectory() as folder:
         promtool = Promtool(Path(folder))
-        for what, variant in {
-            "as they are": rules,
-            "with left-open ranges": with_left_open_ranges(rules),
-        }.items():
-            failing = promtool.failing_test(variant)
-            if failing is not None:
-                print(f"the rules {what} fail {failing.name}")
-                return 1
-
         counts = {"noticed": 0, "no rule": 0, "SURVIVED": 0}
         for mutant in mutants_of(rules, arguments.alert):
             if not promtool.accepts(mutant.rules):
