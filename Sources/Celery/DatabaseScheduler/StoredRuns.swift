@@ -130,6 +130,11 @@ struct StoredRuns {
         return entry.nextDue(from: due, after: sent)
     }
 
+    /// Whether a beat that was dead before anyone looked may have sent what was due without having stored that.
+    private func mayHaveBeenSent(_ due: Double, at now: Double, _ life: Life) -> Bool {
+        life.heartbeat == nil && now - due <= Self.storeInterval + life.maxLoopInterval + grace
+    }
+
     private func state(of memory: Memory, at now: Double, _ life: Life) -> BeatEntryState {
         let entry = memory.entry
         var state = BeatEntryState(
@@ -144,7 +149,7 @@ struct StoredRuns {
         guard entry.isEnabled, let due = due(memory, at: now) else { return state }
         if due > now {
             state.nextDue = due
-        } else if life.isUp == false || memory.isMissed {
+        } else if memory.isMissed || life.isUp == false && !mayHaveBeenSent(due, at: now, life) {
             (state.nextDue, state.overdue) = (due, now - due)
         } else if life.isUp == true, due >= restart ?? -.infinity,
             now - due <= Self.storeInterval + life.maxLoopInterval + grace
