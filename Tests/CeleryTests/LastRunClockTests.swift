@@ -5,7 +5,9 @@ import Testing
 @Suite struct LastRunClockTests {
     private static let now = 1_795_221_900.0
 
-    @Test(arguments: [(0.0, 0.0), (-4.0, 0.0), (120.0, 0.0), (28_800.0, 28_800.0), (-28_805.0, -28_800.0), (20_700.0, 20_700.0)])
+    @Test(arguments: [
+        (0.0, 0.0), (-4.0, 0.0), (120.0, 0.0), (28_800.0, 28_800.0), (-28_805.0, -28_800.0), (20_700.0, 20_700.0),
+    ])
     func newestRun(ahead: Double, offset: Double) {
         var clock = LastRunClock()
         clock.observe(newest: Self.now + ahead, between: Self.now - 10, and: Self.now)

@@ -250,6 +250,7 @@ def test_runs_of_another_zone(
     )
     watcher = exporter(*LOOP_FLAGS, DATABASE_URL=database_url)
     beat = site.beat(loop_seconds=LOOP)
+    up_is(watcher, 1)
     with Watch(watcher) as watch:
         wait_until(lambda: beat.sent("often") >= 4, SECONDS, "runs")
     last_tasks = watch.told("celery_beat_last_task_time")
