@@ -19,10 +19,20 @@ package struct BeatCollector: Collector {
     ///   - reader: what reads its keys.
     ///   - scheduledQueues: where to put the queues that entries name.
     ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
-    package init(_ reader: RedBeatReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
+    ///   - sighting: where to tell that there is a RedBeat.
+    package init(
+        _ reader: RedBeatReader,
+        scheduledQueues: SharedQueueNames,
+        maximumEntrySeries: Int,
+        sighting: BeatSighting
+    ) {
         self.init("redbeat", scheduledQueues, maximumEntrySeries, advice: { reader.advice }) {
             () throws(CollectionError) in
-            do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
+            do throws(RedisError) {
+                let reading = try reader.read()
+                if reading.state != nil { sighting.note() }
+                return reading
+            } catch { throw CollectionError(error) }
         }
     }
 

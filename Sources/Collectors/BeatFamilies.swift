@@ -157,7 +157,7 @@ package enum BeatFamilies {
     )
     private static let entryOverdue = MetricFamily(
         "celery_beat_entry_overdue_seconds",
-        help: "How late an enabled entry is against its true due time.",
+        help: "How late an enabled entry is against its true due time; absent while that is not known.",
         type: .gauge
     )
     private static let entryLastRun = MetricFamily(

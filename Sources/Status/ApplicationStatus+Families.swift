@@ -140,11 +140,11 @@ extension ApplicationStatus.Beat {
         let runs = index.values("celery_beat_entry_runs_total", by: "entry", label)
         return index.samples("celery_beat_entry_enabled").filter { $0.labels.contains(label) }.map { sample in
             let name = sample["entry"] ?? ""
-            let late = overdue[name] ?? 0
+            let late = overdue[name]
             return ApplicationStatus.Entry(
                 name: name,
                 task: sample["task_name"] ?? "",
-                state: sample.value != 1 ? .off : late > tolerance ? .late : late > 0 ? .due : .onTime,
+                state: sample.value != 1 ? .off : state(late),
                 lastRun: lastRun[name],
                 nextDue: nextDue[name],
                 overdue: late,
@@ -153,10 +153,15 @@ extension ApplicationStatus.Beat {
         }.sorted { left, right in
             // Of those that are late the latest comes first.
             let (leftLate, rightLate) = (
-                left.state == .late ? left.overdue : 0, right.state == .late ? right.overdue : 0
+                left.state == .late ? left.overdue ?? 0 : 0, right.state == .late ? right.overdue ?? 0 : 0
             )
             return leftLate == rightLate ? left.name < right.name : leftLate > rightLate
         }
+    }
+
+    private func state(_ late: Double?) -> ApplicationStatus.Entry.State {
+        guard let late else { return .unknown }
+        return late > tolerance ? .late : late > 0 ? .due : .onTime
     }
 }
 

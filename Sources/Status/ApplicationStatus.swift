@@ -73,6 +73,8 @@ extension ApplicationStatus {
             /// Its time has come, and beat may still take a moment.
             case due
             case onTime = "on_time"
+            /// It was due, and whether it was sent is not known yet.
+            case unknown
         }
 
         package var name: String
@@ -80,8 +82,8 @@ extension ApplicationStatus {
         package var state: State
         package var lastRun: Double?
         package var nextDue: Double?
-        /// Seconds.
-        package var overdue: Double
+        /// Seconds; nil when not known.
+        package var overdue: Double?
         package var runs: Int?
     }
 

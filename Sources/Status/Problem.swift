@@ -192,7 +192,7 @@ extension ApplicationStatus.Beat {
     private var entriesProblem: Problem? {
         let late = entries.prefix { $0.state == .late }
         guard isUp == true, !late.isEmpty else { return nil }
-        let names = late.map { "\($0.name) (\(TimeText.duration($0.overdue)))" }
+        let names = late.map { "\($0.name) (\(TimeText.duration($0.overdue ?? 0)))" }
         return Problem(
             severity: .warning,
             text: "Beat lives, but entries of \(scheduler) are late: \(ApplicationStatus.list(names)).",

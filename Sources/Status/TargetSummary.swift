@@ -29,5 +29,5 @@ package struct TargetSummary: Equatable, Sendable {
 }
 
 extension ApplicationStatus.Beat {
-    fileprivate var worstLateness: Double? { entries.lazy.map(\.overdue).max() }
+    fileprivate var worstLateness: Double? { entries.lazy.compactMap(\.overdue).max() }
 }

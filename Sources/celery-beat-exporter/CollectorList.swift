@@ -17,6 +17,7 @@ enum CollectorList {
         let redisLimits = RedisLimits(timeout: schedule.timeout)
         let scheduledQueues = SharedQueueNames()
         let maximumEntrySeries = target.maximumEntrySeries
+        let redBeat = BeatSighting()
         var collectors: [CollectorDefinition] = []
         if let address = target.redBeatAddress, target.looksFor(.redbeat) {
             collectors.append(
@@ -27,7 +28,8 @@ enum CollectorList {
                             configuration: target.redBeat
                         ),
                         scheduledQueues: scheduledQueues,
-                        maximumEntrySeries: maximumEntrySeries
+                        maximumEntrySeries: maximumEntrySeries,
+                        sighting: redBeat
                     )
                 }
             )
@@ -71,7 +73,7 @@ enum CollectorList {
                         BeatCollector(
                             DatabaseSchedulerReader(
                                 client: client(),
-                                maxLoopInterval: target.redBeat.maxLoopInterval,
+                                maxLoopInterval: { target.djangoMaxLoopInterval(besideRedBeat: redBeat.hasBeenSeen) },
                                 grace: target.redBeat.grace,
                                 isExpected: target.schedulers != nil
                             ),

@@ -137,9 +137,15 @@ struct Flags: ParsableArguments {
     @Option(
         name: .customLong("beat.max-loop-interval"),
         help:
-            "beat_max_loop_interval. (default: 5m, or a fifth of RedBeat's lock timeout if that is longer; 5s for django)"
+            "beat_max_loop_interval; RedBeat's where there is one. (default: 5m, or a fifth of RedBeat's lock timeout if that is longer; 5s for django)"
     )
     var beatMaxLoopInterval: String?
+
+    @Option(
+        name: .customLong("django.max-loop-interval"),
+        help: "beat_max_loop_interval of django-celery-beat, where RedBeat has another. (default: 5s)"
+    )
+    var djangoMaxLoopInterval: String?
 
     @Option(name: .customLong("beat.grace"), help: "How late a beat may be before it counts as dead. (default: 2s)")
     var beatGrace: String?

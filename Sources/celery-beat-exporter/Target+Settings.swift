@@ -44,6 +44,11 @@ extension Target {
             "beat.max-loop-interval",
             in: 0.1...year
         )
+        djangoMaxLoopInterval = try settings.seconds(
+            flags.djangoMaxLoopInterval,
+            "django.max-loop-interval",
+            in: 0.1...year
+        )
         redBeat.grace = try settings.seconds(flags.beatGrace, "beat.grace", in: 0...year) ?? redBeat.grace
         maximumEntrySeries =
             try settings.number(flags.beatMaxEntrySeries, "beat.max-entry-series", in: 0...20_000) ?? maximumEntrySeries

@@ -7,6 +7,8 @@ struct Target: Equatable, Sendable {
     var broker: RedisAddress?
     var redBeatAddress: RedisAddress?
     var redBeat = RedBeatConfiguration()
+    /// Seconds of `beat_max_loop_interval` of a beat with django-celery-beat, where it was given for that alone.
+    var djangoMaxLoopInterval: Double?
     var queues = QueueConfiguration()
     var database: PostgresAddress?
     var tasks = TaskConfiguration()
@@ -33,6 +35,14 @@ struct Target: Equatable, Sendable {
         if !expectedEntries.isEmpty { expected.insert(.evidence) }
         if pingPattern != nil { expected.insert(.ping) }
         return Set(expected.map(\.rawValue))
+    }
+
+    /// Seconds of `beat_max_loop_interval` of a beat with django-celery-beat; nil for its default.
+    ///
+    /// Each scheduler is a beat of its own with an interval of its own: `--beat.max-loop-interval` is RedBeat's where there
+    /// is a RedBeat.
+    func djangoMaxLoopInterval(besideRedBeat: Bool) -> Double? {
+        djangoMaxLoopInterval ?? (besideRedBeat || redBeat.isExpected ? nil : redBeat.maxLoopInterval)
     }
 
     /// Whether to look for a scheduler.

@@ -9,7 +9,9 @@ import Testing
         at time: Double,
         sessions: [(identifier: String, queryStart: Double, query: DatabaseSchedulerReading.Query)] = [],
         canSeeSessions: Bool = true,
-        scans: Int64? = nil
+        scans: Int64? = nil,
+        updates: Int64 = 0,
+        inserts: Int64 = 0
     ) -> DatabaseSchedulerReading {
         DatabaseSchedulerReading(
             time: Self.start + time,
@@ -17,7 +19,7 @@ import Testing
                 .init(identifier: $0.identifier, queryStart: Self.start + $0.queryStart, query: $0.query)
             },
             canSeeSessions: canSeeSessions,
-            scans: scans
+            use: scans.map { .init(scans: $0, updates: updates, inserts: inserts) }
         )
     }
 
@@ -26,7 +28,7 @@ import Testing
     }
 
     @Test func sessionsTellEachTick() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         let alive = tracker.observe(reading(at: 4, sessions: [("a", 1, .tick)]))
         #expect(alive.isUp == true)
         #expect(relative(alive.heartbeat) == 1)
@@ -40,7 +42,7 @@ import Testing
 
     /// Writing last runs after each task (`beat_sync_every=1`) hides the query of the tick.
     @Test func otherQueriesOfABeatAreSignsOfLife() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         _ = tracker.observe(reading(at: 1, sessions: [("a", 1, .tick), ("web", 1, .other)]))
         let hidden = tracker.observe(reading(at: 11, sessions: [("a", 10, .schedule), ("web", 11, .other)]))
         #expect(hidden.isUp == true)
@@ -51,7 +53,7 @@ import Testing
     /// A beat that renews its connection at every tick and hides the tick each time leaves only its scans.
     @Test(arguments: [true, false])
     func scansTellWhereSessionsDoNot(canSeeSessions: Bool) {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         let hidden = canSeeSessions ? [("a", 0.0, DatabaseSchedulerReading.Query.transaction)] : []
         // It is too early to tell.
         let first = reading(at: 0, sessions: hidden, canSeeSessions: canSeeSessions, scans: 7)
@@ -65,7 +67,7 @@ import Testing
     }
 
     @Test func scansOfOthersAreNoSignOfLife() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         let others: [(String, Double, DatabaseSchedulerReading.Query)] = [("web", 0, .other)]
         for (time, scans) in [(0.0, 7), (5, 8), (8, 8), (9, 0)] {
             let state = tracker.observe(reading(at: time, sessions: others, scans: Int64(scans)))
@@ -76,7 +78,7 @@ import Testing
 
     /// A pooler that cleans up after each transaction: nobody is ever seen to tick.
     @Test func scansThatGoOnAreABeats() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         let others: [(String, Double, DatabaseSchedulerReading.Query)] = [("pool", 0, .other)]
         let states = [(0.0, 7), (10, 9), (20, 11), (30, 13), (40, 15)].map { time, scans in
             tracker.observe(reading(at: time, sessions: others, scans: Int64(scans)))
@@ -85,7 +87,7 @@ import Testing
         #expect(states.last?.instances == nil)
         #expect(relative(states.last?.deadline) == 55)
         // Now and then is not again and again.
-        var seldom = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var seldom = DatabaseSchedulerTracker(grace: 2)
         for time in stride(from: 0.0, to: 1000, by: 70) {
             _ = seldom.observe(reading(at: time, sessions: others, scans: Int64(time)))
         }
@@ -94,7 +96,7 @@ import Testing
 
     /// The counters were set to nothing: that is no scan, but what they count from then on is.
     @Test func countersThatAreReset() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         func heartbeat(at time: Double, scans: Int64) -> Double? {
             relative(tracker.observe(reading(at: time, canSeeSessions: false, scans: scans)).heartbeat)
         }
@@ -107,7 +109,7 @@ import Testing
 
     /// Behind a pooler, or where someone who is no beat has read the table once.
     @Test func sessionsThatOthersUseToo() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         _ = tracker.observe(reading(at: 1, sessions: [("pool", 1, .tick)], scans: 1))
         let shared = tracker.observe(reading(at: 11, sessions: [("pool", 11, .other)], scans: 3))
         #expect(shared.isUp == true)
@@ -124,7 +126,7 @@ import Testing
 
     /// Another role's sessions cannot be seen, but beat's can.
     @Test func hiddenSessionsBesideThoseOfBeat() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         let alive = reading(at: 1, sessions: [("a", 1, .tick)], canSeeSessions: false, scans: 1)
         #expect(relative(tracker.observe(alive).deadline) == 6)
         let dead = tracker.observe(reading(at: 9, canSeeSessions: false, scans: 2))
@@ -137,7 +139,7 @@ import Testing
     }
 
     @Test func afterAnOutageItIsTooEarlyToTell() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         _ = tracker.observe(reading(at: 1, sessions: [("a", 1, .tick)]))
         tracker.loseSight()
         #expect(tracker.observe(reading(at: 60)).isUp == nil)
@@ -146,11 +148,108 @@ import Testing
     }
 
     @Test func neverSeenIsDeadAfterAWhile() {
-        var tracker = DatabaseSchedulerTracker(maxLoopInterval: nil, grace: 2)
+        var tracker = DatabaseSchedulerTracker(grace: 2)
         #expect(tracker.observe(reading(at: 0)).isUp == nil)
         let early = tracker.observe(reading(at: 7))
         #expect(early.isUp == nil && early.isPreliminary)
         let late = tracker.observe(reading(at: 7.1))
         #expect(late.isUp == false && !late.isPreliminary)
+    }
+
+    /// An application that saves periodic tasks reads and writes the table that beat reads.
+    @Test(arguments: [true, false])
+    func thoseWhoChangeTheScheduleAreNoBeat(canSeeSessions: Bool) {
+        var tracker = DatabaseSchedulerTracker(grace: 2)
+        let web = canSeeSessions ? [("web", 0.0, DatabaseSchedulerReading.Query.schedule)] : []
+        func observe(at time: Double, scans: Int64, updates: Int64, inserts: Int64 = 1) -> BeatState {
+            tracker.observe(
+                reading(
+                    at: time,
+                    sessions: web,
+                    canSeeSessions: canSeeSessions,
+                    scans: scans,
+                    updates: updates,
+                    inserts: inserts
+                )
+            )
+        }
+        #expect(observe(at: 0, scans: 0, updates: 0, inserts: 0).heartbeat == nil)
+        // One creates the row, and four update it.
+        for time in stride(from: 5.0, through: 60, by: 5) {
+            let saves = Int64(time) * 4 / 5
+            #expect(observe(at: time, scans: 1 + 2 * saves, updates: saves).heartbeat == nil)
+        }
+        // One tick among the saves.
+        let ticked = observe(at: 65, scans: 1 + 2 * 52 + 1, updates: 52)
+        #expect(relative(ticked.heartbeat) == 65)
+        #expect(observe(at: 65 + 5 + (canSeeSessions ? 0 : 10) + 2.1, scans: 114, updates: 56).isUp == false)
+    }
+
+    /// Nothing that rows say moves the deadline.
+    @Test func runsInTheFutureAreNoSignOfLife() {
+        var tracker = DatabaseSchedulerTracker(grace: 2)
+        var alive = reading(at: 1, sessions: [("a", 1, .tick)])
+        alive.entries = [
+            entry("tomorrow", lastRun: 86_400, runs: 3), entry("put off", lastRun: nil, changed: 86_400),
+            entry("clocked", timing: .clocked(Self.start + 86_400)),
+        ]
+        #expect(relative(tracker.observe(alive).deadline) == 6)
+        var dead = alive
+        (dead.time, dead.sessions) = (Self.start + 8.1, [])
+        let state = tracker.observe(dead)
+        #expect(state.isUp == false)
+        #expect(relative(state.deadline) == 6)
+        // No task was sent tomorrow.
+        #expect(state.schedule?.lastTaskTime == nil)
+        #expect(state.schedule?.entries.map(\.lastRun) == [nil, nil, nil])
+    }
+
+    @Test func aStandbyShowsNoBeat() {
+        var tracker = DatabaseSchedulerTracker(grace: 2)
+        for time in [0.0, 60] {
+            var standby = reading(at: time)
+            standby.isStandby = true
+            standby.entries = [entry("often", lastRun: -300, runs: 1)]
+            let state = tracker.observe(standby)
+            #expect(state.isUp == nil && !state.isPreliminary)
+            // It may be sent, and stored later.
+            #expect(state.schedule?.entries.map(\.overdue) == [nil])
+        }
+    }
+
+    /// `DJANGO_CELERY_BEAT_TZ_AWARE=False` in Los Angeles: eight hours ahead.
+    @Test func runsOfAnotherZone() {
+        var tracker = DatabaseSchedulerTracker(grace: 2)
+        func entries(at time: Double, lastRun: Double, runs: Int) -> [BeatEntryState]? {
+            var reading = reading(at: time, sessions: [("a", time, .tick)])
+            reading.entries = [entry("often", lastRun: lastRun + 8 * 3600, runs: runs)]
+            let schedule = tracker.observe(reading).schedule
+            #expect(schedule?.lastTaskTime.map { $0 <= reading.time } ?? true)
+            return schedule?.entries
+        }
+        let unknown = entries(at: 10, lastRun: 3, runs: 1)
+        #expect(unknown?.map(\.lastRun) == [nil])
+        #expect(unknown?.map(\.overdue) == [nil])
+        #expect(unknown?.map(\.nextDue) == [nil])
+        let known = entries(at: 20, lastRun: 13, runs: 2)
+        #expect(known?.map { relative($0.lastRun) } == [13])
+        #expect(known?.map(\.overdue) == [0])
+        #expect(known?.map { relative($0.nextDue) } == [23])
+    }
+
+    private func entry(
+        _ name: String,
+        lastRun: Double? = nil,
+        runs: Int = 0,
+        changed: Double = 0,
+        timing: DatabaseEntry.Timing = .interval(seconds: 10)
+    ) -> DatabaseEntry {
+        DatabaseEntry(
+            name: name,
+            lastRun: lastRun.map { Self.start + $0 },
+            runs: runs,
+            changed: Self.start + changed,
+            timing: timing
+        )
     }
 }

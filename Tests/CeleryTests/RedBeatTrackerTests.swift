@@ -127,7 +127,7 @@ import Testing
         let state = tracker.observe(reading(tick: 0, age: 100, entries))
         #expect(relative(state.deadline) == 230)
         #expect(state.isUp == true)
-        #expect(state.schedule?.entries.map { ($0.overdue * 1000).rounded() / 1000 } == [0, 10])
+        #expect(state.schedule?.entries.map { (($0.overdue ?? -1) * 1000).rounded() / 1000 } == [0, 10])
     }
 
     @Test func disabledEntriesPromiseNothing() throws {

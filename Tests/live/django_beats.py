@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -67,6 +68,11 @@ class Site:
         }
         self.processes: list[Process] = []
         self.manage("migrate")
+
+    def configure(self, *, django: dict[str, object] | None = None, **celery: object) -> None:
+        """Settings of Django and of Celery, for processes that are started from now on."""
+        self.environment["DJANGO_SETTINGS"] = json.dumps(django or {})
+        self.environment["CELERY_SETTINGS"] = json.dumps(celery)
 
     def manage(self, *arguments: str) -> None:
         """`manage.py ARGUMENTS`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 SECRET_KEY = "of a test"
@@ -21,6 +22,9 @@ DATABASES = {
     }
 }
 
+# What a test wants to be otherwise.
+globals().update(json.loads(os.environ.get("DJANGO_SETTINGS", "{}")))
+
 # Django itself reads this module for its settings alone; beat wants the application as well.
 if "DJANGO_CONNECTION_SECONDS" in os.environ:
     from celery import Celery
@@ -28,3 +32,4 @@ if "DJANGO_CONNECTION_SECONDS" in os.environ:
     app = Celery("django_site", broker=os.environ["CELERY_BROKER_URL"])
     app.conf.beat_schedule = {"often": {"task": "shop.count", "schedule": 1.0}}
     app.conf.result_expires = None
+    app.conf.update(json.loads(os.environ.get("CELERY_SETTINGS", "{}")))

@@ -63,8 +63,8 @@ package struct BeatEntryState: Equatable, Sendable {
     package var lastRun: Double?
     /// When it is next truly due; nil when never again.
     package var nextDue: Double?
-    /// Seconds it is late; 0 when it is not, and for disabled entries.
-    package var overdue: Double
+    /// Seconds it is late; 0 when it is not, and for disabled entries; nil where that cannot be known.
+    package var overdue: Double?
     /// Runs as the scheduler counts them; nil where it does not.
     package var runs: Int?
 }

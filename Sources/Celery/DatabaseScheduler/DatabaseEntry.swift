@@ -7,8 +7,8 @@ struct DatabaseEntry: Equatable, Sendable {
     let task: String
     let isEnabled: Bool
     let queue: String?
-    /// When it last ran, as far as beat has written it: up to three minutes late. Unix seconds.
-    let lastRun: Double?
+    /// When it last ran, as far as beat has stored it: see `StoredRuns`. Unix seconds.
+    var lastRun: Double?
     let runs: Int
     /// When it was last changed: what beat counts from before the first run.
     let changed: Double?
@@ -42,7 +42,9 @@ struct DatabaseEntry: Equatable, Sendable {
         LEFT JOIN django_celery_beat_clockedschedule k ON k.id = p.clocked_id
         ORDER BY p.name
         """
+}
 
+extension DatabaseEntry {
     init?(_ row: PostgresRow) {
         guard let name = row.text(0), let task = row.text(1) else { return nil }
         self.name = name
@@ -83,45 +85,51 @@ struct DatabaseEntry: Equatable, Sendable {
         return row.boolean(19) == true ? .opaque : .invalid
     }
 
-    /// When a run after `moment` is due by the schedule alone; nil when that is unknown or never.
-    private func due(after moment: Double) -> Double? {
+    /// When a run after one at `moment` is due by the schedule alone; nil when that is unknown or never.
+    func scheduledTime(after moment: Double) -> Double? {
         switch timing {
         case .interval(let seconds): moment + seconds
         case .crontab(let crontab, let zone): crontab.due(after: moment, in: zone)
-        case .clocked(let time): time
+        case .clocked(let time): time > moment ? time : nil
         case .opaque, .invalid: nil
         }
     }
 
-    /// When it is next truly due; nil when never again, and where that cannot be computed.
+    /// When it is next due by its row; nil when never again, and where that cannot be computed.
     ///
-    /// - Parameter beatStart: when beat is known to have lived first: before the first run of an entry, versions up to 2.7
-    ///   count from their own start, later ones from its last change. The later is taken, so that nothing is late too soon.
-    func due(at now: Double, beatStart: Double) -> Double? {
+    /// Before the first run of an entry, versions up to 2.7 count from their own start, later ones from its last change.
+    /// - Parameters:
+    ///   - firstBeatStart: since when any beat is known to have been alive; the time of a crontab that passed since then
+    ///     was missed, even if beat counts from later.
+    ///   - beatStart: since when the beat of now is.
+    func due(at now: Double, firstBeatStart: Double?, beatStart: Double?) -> Double? {
         if let expires, now >= expires { return nil }
         if isOneOff, runs > 0 { return nil }
         let due: Double?
-        if let lastRun {
-            due = self.due(after: lastRun)
+        if case .clocked(let time) = timing {
+            due = time
+        } else if let lastRun {
+            due = scheduledTime(after: lastRun)
         } else if let start {
             // Beat pretends that it ran 30 years before, so that it is due at its start.
             due = start
         } else {
-            due = changed.flatMap { self.due(after: max($0, beatStart)) }
+            let baseline =
+                if case .crontab = timing { firstBeatStart } else { beatStart }
+            due = changed.flatMap { scheduledTime(after: max($0, baseline ?? $0)) }
         }
         guard let due else { return nil }
         let later = max(due, start ?? due)
         return expires.map { later < $0 ? later : nil } ?? later
     }
 
-    /// The same, for a beat that lives: a run that is not yet written is taken to have happened.
-    func nextDue(at now: Double, beatStart: Double, notWrittenFor staleness: Double) -> Double? {
-        guard let due = due(at: now, beatStart: beatStart) else { return nil }
-        guard due < now, now - due <= staleness else { return due }
+    /// When it is due again after `moment`, if it was sent every time from `due` on; nil when never.
+    func nextDue(from due: Double, after moment: Double) -> Double? {
+        if isOneOff { return nil }
         switch timing {
-        case .interval(let seconds): return due + ((now - due) / seconds).rounded(.up) * seconds
-        case .crontab(let crontab, let zone): return crontab.due(after: now, in: zone)
-        case .clocked, .opaque, .invalid: return due
+        case .interval(let seconds): return due + (((moment - due) / seconds).rounded(.down) + 1) * seconds
+        case .crontab(let crontab, let zone): return crontab.due(after: moment, in: zone)
+        case .clocked, .opaque, .invalid: return nil
         }
     }
 }

@@ -6,19 +6,26 @@ package import Postgres
 package final class DatabaseSchedulerReader {
     private let client: PostgresClient
     private let isExpected: Bool
+    private let maxLoopInterval: () -> Double?
     private var tracker: DatabaseSchedulerTracker
 
     /// Entries beyond this number are counted, not read.
     private static let maximumEntries = 20_000
 
     /// - Parameters:
-    ///   - maxLoopInterval: seconds of `beat_max_loop_interval`; 5 where nil.
+    ///   - maxLoopInterval: seconds of `beat_max_loop_interval`, as far as is known at each reading; 5 where nil.
     ///   - grace: seconds a beat may be late before it counts as dead.
     ///   - isExpected: whether the scheduler is known to be in use, so that missing tables mean a dead beat.
-    package init(client: PostgresClient, maxLoopInterval: Double?, grace: Double, isExpected: Bool) {
+    package init(
+        client: PostgresClient,
+        maxLoopInterval: @escaping () -> Double?,
+        grace: Double,
+        isExpected: Bool
+    ) {
         self.client = client
         self.isExpected = isExpected
-        tracker = DatabaseSchedulerTracker(maxLoopInterval: maxLoopInterval, grace: grace)
+        self.maxLoopInterval = maxLoopInterval
+        tracker = DatabaseSchedulerTracker(grace: grace)
     }
 
     /// How beat is now; nil while django-celery-beat's tables do not exist, unless they are expected.
@@ -40,7 +47,7 @@ package final class DatabaseSchedulerReader {
             guard isExpected else { return (nil, []) }
             let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
             let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
-            return (tracker.observe(reading), [Anomaly(.malformed, problem)])
+            return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), [Anomaly(.malformed, problem)])
         }
         var reading = DatabaseSchedulerReading(
             time: time,
@@ -52,8 +59,14 @@ package final class DatabaseSchedulerReader {
                     query: row.text(2).flatMap { .init(rawValue: $0) } ?? .other
                 )
             },
-            canSeeSessions: row.integer(3) == 0,
-            scans: row.integer(2)
+            canSeeSessions: row.integer(2) == 0,
+            use: try transaction.query(Self.tableUse).first.flatMap { row in
+                guard let scans = row.integer(0), let updates = row.integer(1), let inserts = row.integer(2) else {
+                    return nil
+                }
+                return DatabaseSchedulerReading.TableUse(scans: scans, updates: updates, inserts: inserts)
+            },
+            isStandby: row.boolean(3) == true
         )
         let rows = try transaction.query(DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)")
         reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
@@ -72,26 +85,18 @@ package final class DatabaseSchedulerReader {
                 )
             )
         }
-        var state = tracker.observe(reading)
-        if row.boolean(4) == true {
-            // Beat's sessions and scans are on the primary.
-            (state.isUp, state.heartbeat, state.deadline, state.instances) = (nil, nil, nil, nil)
-            state.isPreliminary = false
+        if reading.isStandby {
             let problem = "the database is a standby, where beat cannot be seen; give --database.url of the primary"
             anomalies.append(Anomaly(.server, problem))
         }
-        return (state, anomalies)
+        return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), anomalies)
     }
 
-    /// The clock; whether the tables exist; scans of the table that every tick reads; sessions that may not be looked into.
+    /// The clock; whether the tables exist; sessions that may not be looked into.
     private static let signsOfLife = """
         SELECT extract(epoch FROM clock_timestamp()),
             to_regclass('django_celery_beat_periodictasks') IS NOT NULL
                 AND to_regclass('django_celery_beat_periodictask') IS NOT NULL,
-            (
-                SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0) FROM pg_catalog.pg_stat_user_tables
-                WHERE relid = to_regclass('django_celery_beat_periodictasks')
-            ),
             (
                 SELECT count(*) FROM pg_catalog.pg_stat_activity
                 WHERE datname = current_database() AND query IN ('<insufficient privilege>', '<command string not enabled>')
@@ -99,12 +104,21 @@ package final class DatabaseSchedulerReader {
             pg_is_in_recovery()
         """
 
-    /// Sessions other than exporters', and what kind of query was their last. Source: django_celery_beat/schedulers.py, `schedule_changed`.
+    /// What was done to the table that every tick reads.
+    private static let tableUse = """
+        SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0), n_tup_upd, n_tup_ins
+        FROM pg_catalog.pg_stat_user_tables
+        WHERE relid = to_regclass('django_celery_beat_periodictasks')
+        """
+
+    /// Sessions other than exporters', and what kind of query was their last. Whoever changes the schedule sends the same
+    /// as a tick, but locks the row. Source: django_celery_beat/schedulers.py, `schedule_changed`.
     private static let sessions = """
         SELECT pid || ' ' || backend_start,
             extract(epoch FROM query_start),
             CASE
-                WHEN query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%' THEN 'tick'
+                WHEN query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%' AND query NOT LIKE '%FOR UPDATE%'
+                    THEN 'tick'
                 WHEN query LIKE '%"django\\_celery\\_beat\\_%' THEN 'schedule'
                 WHEN query ~ '^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)' THEN 'transaction'
                 ELSE 'other'

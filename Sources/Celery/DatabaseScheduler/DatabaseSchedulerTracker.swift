@@ -5,8 +5,10 @@ struct DatabaseSchedulerReading: Equatable, Sendable {
     var sessions: [Session] = []
     /// Whether other sessions' queries may be read at all.
     var canSeeSessions: Bool
-    /// Scans so far of the table that beat reads at every tick; nil when not told.
-    var scans: Int64?
+    /// What has been done so far to the table that beat reads at every tick; nil when not told.
+    var use: TableUse?
+    /// Whether the database is a standby: beat's sessions and scans are on the primary.
+    var isStandby = false
     var entries: [DatabaseEntry] = []
     var entryCount = 0
 
@@ -18,9 +20,18 @@ struct DatabaseSchedulerReading: Equatable, Sendable {
         var query: Query
     }
 
+    /// How often `django_celery_beat_periodictasks` was read and written.
+    struct TableUse: Equatable, Sendable {
+        var scans: Int64
+        var updates: Int64 = 0
+        var inserts: Int64 = 0
+
+        static let none = TableUse(scans: 0)
+    }
+
     /// What the last query of a session was.
     enum Query: String, Sendable {
-        /// What beat sends at every tick. Others send it too, when the schedule is changed.
+        /// What beat sends at every tick.
         case tick
         /// Another on django-celery-beat's tables, as beat sends them.
         case schedule
@@ -34,14 +45,13 @@ struct DatabaseSchedulerReading: Equatable, Sendable {
 ///
 /// It has no lock. Its heartbeat is that every tick, at most five seconds apart, reads
 /// `django_celery_beat_periodictasks`: sessions tell when exactly. Where they cannot be seen, are shared as behind a pooler,
-/// or have gone on to what may hide a tick, the table's scan counter tells that it happened. `last_run_at` says nothing: a healthy beat writes it every
-/// three minutes.
+/// or have gone on to what may hide a tick, the table's scan counter tells that it happened, less the scans of those who
+/// change the schedule. Nothing that rows say counts.
 struct DatabaseSchedulerTracker {
-    private let maxLoopInterval: Double
+    private var maxLoopInterval = Self.defaultMaxLoopInterval
     private let grace: Double
     private var heartbeat: Double?
-    private var firstHeartbeat: Double?
-    private var scans: Int64?
+    private var use: DatabaseSchedulerReading.TableUse?
     /// When each session that has ticked, and has done nothing since that beat would not do, last did something.
     private var beats: [String: Double] = [:]
     /// When a tick was last seen in a session.
@@ -55,6 +65,9 @@ struct DatabaseSchedulerTracker {
     /// Whether a sign of life was seen since then.
     private var wasSeen = false
     private var counter = SentTaskCounter()
+    private var storedRuns: StoredRuns
+    private var lastRunClock = LastRunClock()
+    private var lastReading: Double?
     private var lastTaskTime: Double?
 
     /// Source: django_celery_beat/schedulers.py, `DEFAULT_MAX_INTERVAL`.
@@ -64,29 +77,43 @@ struct DatabaseSchedulerTracker {
     /// A beat whose ticks are not seen for so many waits runs as another role by now, or does not run at all.
     private static let waitsBeforeUnseen = 10.0
 
+    /// Beat's clock may be ahead by so much.
+    private static let longestClockLead = 60.0
     /// Whoever else reads that table does not do so again and again, within a minute each.
     private static let scansOfABeat = 3
     private static let longestPauseOfABeat = 60.0
 
-    init(maxLoopInterval: Double?, grace: Double) {
-        self.maxLoopInterval = maxLoopInterval ?? Self.defaultMaxLoopInterval
-        self.grace = grace
-    }
+    /// Whoever changes the schedule looks for its row and updates it, which scans the table twice; who creates it, once.
+    /// Source: django_celery_beat/models.py, `update_changed`, and `update_or_create` of Django 3.2 to 5.2.
+    private static let scansOfAnUpdate: Int64 = 2
 
-    /// A healthy beat writes last runs this late: every 180 s (celery/beat.py, `sync_every`) at its next tick.
-    private var lastRunDelay: Double { max(190, 185 + maxLoopInterval) }
+    init(grace: Double) {
+        self.grace = grace
+        storedRuns = StoredRuns(grace: grace)
+    }
 
     /// The source could not be read: what beat did meanwhile nobody has seen.
     mutating func loseSight() {
         watchedSince = nil
         wasSeen = false
+        lastReading = nil
+        storedRuns.loseSight()
     }
 
-    mutating func observe(_ reading: DatabaseSchedulerReading) -> BeatState {
+    /// - Parameter maxLoopInterval: seconds of `beat_max_loop_interval`; beat's default where nil.
+    mutating func observe(_ reading: DatabaseSchedulerReading, maxLoopInterval: Double? = nil) -> BeatState {
+        self.maxLoopInterval = maxLoopInterval ?? Self.defaultMaxLoopInterval
+        var state = life(reading)
+        state.schedule = schedule(reading, state)
+        lastReading = reading.time
+        return state
+    }
+
+    private mutating func life(_ reading: DatabaseSchedulerReading) -> BeatState {
         watchedSince = watchedSince ?? reading.time
         noteSessions(reading.sessions)
-        let hasScanned = noteScans(reading.scans)
-        noteUnseenScan(hasScanned, at: reading.time)
+        let hasTicked = noteUse(reading.use)
+        noteUnseenTick(hasTicked, at: reading.time)
         let unseenAfter = Self.waitsBeforeUnseen * (maxLoopInterval + grace)
         let areSeen = reading.canSeeSessions || lastSeenTick.map { reading.time < $0 + unseenAfter } ?? false
         if let latest = beats.values.max() {
@@ -94,19 +121,14 @@ struct DatabaseSchedulerTracker {
             wasSeen = true
         }
         let mayBeHidden = reading.sessions.contains { $0.query == .schedule || $0.query == .transaction }
-        if hasScanned, !areSeen || areSessionsShared || mayBeHidden {
+        if hasTicked, !areSeen || areSessionsShared || mayBeHidden {
             heartbeat = reading.time
             wasSeen = true
         }
-        firstHeartbeat = firstHeartbeat ?? heartbeat
+        guard !reading.isStandby else {
+            return BeatState(time: reading.time, maxLoopInterval: maxLoopInterval, grace: grace)
+        }
         let wait = maxLoopInterval + (areSeen && !areSessionsShared ? 0 : Self.longestReportDelay)
-        let deadline = heartbeat.map { $0 + wait }
-
-        counter.observe(reading.entries.map { (Array($0.name.utf8), $0.task, $0.runs) }, at: reading.time)
-        let entries = reading.entries.map { state(of: $0, at: reading.time) }
-        let lastRun = reading.entries.compactMap { $0.runs > 0 ? $0.lastRun : nil }.max()
-        lastTaskTime = [lastTaskTime, lastRun].compactMap { $0 }.max()
-
         let latest = wait + grace
         func isRecent(_ tick: Double) -> Bool { reading.time <= tick + latest }
         let isUp = heartbeat.map(isRecent) ?? false
@@ -118,22 +140,40 @@ struct DatabaseSchedulerTracker {
             isUp: isUndecided ? nil : isUp,
             isPreliminary: isUndecided,
             heartbeat: heartbeat,
-            deadline: deadline,
-            lock: nil,
-            startTime: nil,
+            deadline: heartbeat.map { $0 + wait },
             instances: canCount ? beats.values.count(where: isRecent) : nil,
             maxLoopInterval: maxLoopInterval,
-            grace: grace,
-            schedule: ScheduleState(
-                entries: entries.sorted { $0.name < $1.name },
-                entryCount: reading.entryCount,
-                disabledCount: entries.count { !$0.isEnabled },
-                invalidCount: reading.entries.count { $0.timing == .invalid },
-                nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
-                lastTaskTime: lastTaskTime,
-                tasksSent: counter.totals,
-                queues: Set(reading.entries.compactMap(\.queue))
-            )
+            grace: grace
+        )
+    }
+
+    private mutating func schedule(_ reading: DatabaseSchedulerReading, _ state: BeatState) -> ScheduleState {
+        let now = reading.time
+        let haveRun = counter.observe(reading.entries.lazy.map { ($0.key, $0.task, $0.runs) }, at: now)
+        let newest = reading.entries.lazy.filter { haveRun.contains($0.key) }.compactMap(\.lastRun).max()
+        if let newest, let lastReading { lastRunClock.observe(newest: newest, between: lastReading, and: now) }
+        var rows = reading.entries
+        for index in rows.indices { rows[index].lastRun = rows[index].lastRun.map { $0 - lastRunClock.offset } }
+
+        let life = StoredRuns.Life(isUp: state.isUp, heartbeat: heartbeat, maxLoopInterval: maxLoopInterval)
+        var entries = storedRuns.observe(rows, haveRun: haveRun, at: now, life)
+        for index in entries.indices {
+            guard let lastRun = entries[index].lastRun, lastRun > now + Self.longestClockLead else { continue }
+            // No run was then: it was put off, or is not on this clock, which only a run can tell.
+            entries[index].lastRun = nil
+            if !lastRunClock.isKnown { (entries[index].nextDue, entries[index].overdue) = (nil, nil) }
+        }
+        lastTaskTime = [lastTaskTime, entries.lazy.compactMap(\.lastRun).max()].compactMap { $0 }.max()
+            .map { min($0, now) }
+        return ScheduleState(
+            entries: entries.sorted { $0.name < $1.name },
+            entryCount: reading.entryCount,
+            disabledCount: entries.count { !$0.isEnabled },
+            invalidCount: reading.entries.count { $0.timing == .invalid },
+            nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
+            lastTaskTime: lastTaskTime,
+            tasksSent: counter.totals,
+            queues: Set(reading.entries.compactMap(\.queue))
         )
     }
 
@@ -159,35 +199,23 @@ struct DatabaseSchedulerTracker {
         if !now.isEmpty { areSessionsShared = false } else if haveOthersUse { areSessionsShared = true }
     }
 
-    /// Beat scans again and again; a pooler that cleans each session up, or others in it, hide who does.
-    private mutating func noteUnseenScan(_ hasScanned: Bool, at time: Double) {
+    /// Beat ticks again and again; a pooler that cleans each session up, or others in it, hide who does.
+    private mutating func noteUnseenTick(_ hasTicked: Bool, at time: Double) {
         let goesOn = beats.isEmpty && time - unseenScans.last <= Self.longestPauseOfABeat
         if !goesOn { unseenScans.count = 0 }
-        guard hasScanned, beats.isEmpty else { return }
+        guard hasTicked, beats.isEmpty else { return }
         unseenScans = (unseenScans.count + 1, time)
         if unseenScans.count >= Self.scansOfABeat { areSessionsShared = true }
     }
 
-    /// Whether the table was scanned since the last look. A counter that is smaller was reset, and counts since then.
-    private mutating func noteScans(_ count: Int64?) -> Bool {
-        defer { scans = count }
-        guard let count, let before = scans else { return false }
-        return count > before || count > 0 && count < before
-    }
-
-    private func state(of entry: DatabaseEntry, at now: Double) -> BeatEntryState {
-        let start = firstHeartbeat ?? now
-        let due = entry.due(at: now, beatStart: start) ?? .infinity
-        return BeatEntryState(
-            name: entry.name,
-            task: entry.task,
-            isEnabled: entry.isEnabled,
-            lastRun: entry.runs > 0 ? entry.lastRun : nil,
-            nextDue: entry.isEnabled
-                ? entry.nextDue(at: now, beatStart: start, notWrittenFor: lastRunDelay) : nil,
-            // Within the delay no one can tell a late run from one that is not yet written.
-            overdue: entry.isEnabled && now - due > lastRunDelay ? now - due : 0,
-            runs: entry.runs
-        )
+    /// Whether the table was scanned since the last look by more than those who wrote it. Counters that are smaller were
+    /// reset, and count since then.
+    private mutating func noteUse(_ use: DatabaseSchedulerReading.TableUse?) -> Bool {
+        defer { self.use = use }
+        guard let use, let last = self.use else { return false }
+        let wasReset = use.scans < last.scans || use.updates < last.updates || use.inserts < last.inserts
+        let before = wasReset ? .none : last
+        let (updates, inserts) = (use.updates &- before.updates, use.inserts &- before.inserts)
+        return use.scans &- before.scans &- Self.scansOfAnUpdate &* updates &- inserts > 0
     }
 }

@@ -77,7 +77,7 @@ extension ApplicationStatus.Entry {
             ("state", .text(state.rawValue)),
             ("last_run", JSONTree(lastRun)),
             ("next_due", JSONTree(nextDue)),
-            ("overdue", .number(overdue)),
+            ("overdue", JSONTree(overdue)),
             ("runs", JSONTree(runs)),
         ])
     }

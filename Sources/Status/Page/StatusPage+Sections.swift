@@ -130,7 +130,7 @@ extension StatusPage {
                     entry.state.words,
                     entry.lastRun.map { moment($0, beat.now) } ?? "never",
                     entry.state == .off ? "–" : entry.nextDue.map { moment($0, beat.now) } ?? "–",
-                    entry.overdue > 0 ? "\(TimeText.duration(entry.overdue))" : "–",
+                    entry.overdue.flatMap { $0 > 0 ? "\(TimeText.duration($0))" : nil } ?? "–",
                 ]
             },
             total: max(count - (beat.invalidCount ?? 0), beat.entries.count)
@@ -301,6 +301,7 @@ extension ApplicationStatus.Entry.State {
         case .off: "<span class=\"muted\"><span aria-hidden=\"true\">○</span> off</span>"
         case .late: "<span class=\"warning\"><span aria-hidden=\"true\">▲</span> late</span>"
         case .due: "<span aria-hidden=\"true\">●</span> due"
+        case .unknown: "<span class=\"muted\"><span aria-hidden=\"true\">?</span> not stored yet</span>"
         case .onTime: "<span class=\"good\"><span aria-hidden=\"true\">●</span> on time</span>"
         }
     }

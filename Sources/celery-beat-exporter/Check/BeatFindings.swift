@@ -171,7 +171,18 @@ struct BeatFindings {
             parts.append("none is due again")
         }
         if let last = metrics["celery_beat_last_task_time"] { parts.append("last task sent \(ago(last))") }
+        if let notStored { parts.append(notStored) }
         return finding(.ok, parts.joined(separator: "; "))
+    }
+
+    /// Entries that were due, of which beat has stored no run since.
+    private var notStored: String? {
+        guard scheduler == .django, metrics["celery_beat_up"] == 1 else { return nil }
+        let told = metrics.values("celery_beat_entry_overdue_seconds", by: "entry").count
+        let count = metrics.values("celery_beat_entry_enabled", by: "entry").count - told
+        guard count > 0 else { return nil }
+        return "\(count) \(count == 1 ? "was" : "were") due before, and beat, which stores runs every 3 minutes, "
+            + "has not stored yet whether it sent \(count == 1 ? "it" : "them")"
     }
 
     /// Entries that a living beat does not send; of a dead one all are late.
