@@ -22,6 +22,15 @@ from redbeat.decoder import RedBeatJSONDecoder
 SEED = 20261121
 CASES = 3000
 ZONES = ["UTC", "Europe/Paris", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
+CHANGING_ZONES = [
+    "Europe/Paris",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "America/Havana",
+    "Asia/Beirut",
+    "America/Santiago",
+    "Africa/Casablanca",
+]
 MINUTES = ["*", "0", "*/15", "5,35", "59", "10-20/3", "58-2", "30"]
 HOURS = ["*", "0", "2", "*/6", "22-3", "1,13", "8-18"]
 DAYS_OF_WEEK = ["*", "0", "mon-fri", "fri-mon", "sunday", "1,3,5", "*/2"]
@@ -49,7 +58,7 @@ def application(zone: str) -> Celery:
     return app
 
 
-APPLICATIONS = {zone: application(zone) for zone in ZONES}
+APPLICATIONS = {zone: application(zone) for zone in {*ZONES, *CHANGING_ZONES}}
 
 
 def due(fields: tuple[str, ...], zone: str, last_run: datetime) -> str:
@@ -58,7 +67,12 @@ def due(fields: tuple[str, ...], zone: str, last_run: datetime) -> str:
     except (ParseException, ValueError):
         return "invalid"
     remaining = schedule.remaining_estimate(last_run)
-    return str(round((last_run.astimezone(timezone.utc) + remaining).timestamp()))
+    next_due = last_run.astimezone(timezone.utc) + remaining
+    if next_due < last_run:
+        # After a run in the second of two equal hours Celery 5.7 looks for the next in the first one,
+        # and sends at each tick. Before it waited for the same time in the second one.
+        next_due = next_due.astimezone(ZoneInfo(zone)).replace(fold=1)
+    return str(round(next_due.timestamp()))
 
 
 FIELDS = {
@@ -232,6 +246,26 @@ def print_due() -> None:
             moment = first.replace(tzinfo=timezone.utc) + timedelta(hours=hours, minutes=17)
             cases.append((("30", "2", "*", "*", "*"), "Europe/Paris", moment))
             cases.append((("*/20", "*", "*", "*", "*"), "Europe/Paris", moment))
+    # Days of other changes: by half an hour, at midnight, in the south.
+    for zone in CHANGING_ZONES:
+        rules = ZoneInfo(zone)
+        hours = [
+            datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(hours=hour)
+            for hour in range(8760)
+        ]
+        offsets = [hour.astimezone(rules).utcoffset() for hour in hours]
+        changes = [hour for hour, old, new in zip(hours[1:], offsets, offsets[1:]) if old != new]
+        for change in changes:
+            for _ in range(CASES // 20):
+                fields = (
+                    random.choice(MINUTES),
+                    random.choice([*HOURS, "0-3", "23"]),
+                    "*",
+                    "*",
+                    "*",
+                )
+                moment = change + timedelta(seconds=random.randrange(-4 * 3600, 4 * 3600))
+                cases.append((fields, zone, moment))
     for _ in range(CASES):
         fields = tuple(
             random.choice(choices)

@@ -130,7 +130,7 @@ import Testing
         ),
         (
             "- {task: a, crontab: 0 4 * * 1, zone: Europe/Pari}",
-            "this system has no time zone \"Europe/Pari\"; write one such as Europe/Paris, or install tzdata"
+            "this system has no time zone \"Europe/Pari\"; write one such as Europe/Paris, or install or update tzdata"
         ),
         ("- {task: a, intervall: 5s}", "an entry has no key intervall; did you mean interval?"),
         ("- {task: [a], interval: 5s}", "task must be a single value of 1 to 200 characters"),
@@ -185,7 +185,7 @@ import Testing
         ("- {table: task_info, zoen: UTC}", "a table has no key zoen; did you mean zone?"),
         (
             "- {table: task_info, zone: Mars}",
-            "this system has no time zone \"Mars\"; write one such as Europe/Paris, or install tzdata"
+            "this system has no time zone \"Mars\"; write one such as Europe/Paris, or install or update tzdata"
         ),
         ("- {table: task_info, task: ''}", "task must be a name of 1 to 63 bytes"),
         (

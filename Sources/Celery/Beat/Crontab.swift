@@ -47,13 +47,17 @@ package struct Crontab: Equatable, Sendable {
     }
 
     /// The first due moment whose minute is later than the minute of `lastRun`; nil when there is none within the search.
+    ///
+    /// When clocks are put back, minutes of the hour that occurs twice are due in the first one only: Celery goes from
+    /// 02:40 to 03:00. After a run in the second one Celery 5.7 takes the next for overdue since an hour and sends it at
+    /// each tick; earlier versions wait for it, so that it is due then.
     package func due(after lastRun: Double, in zone: TimeZone) -> Double? {
         // Foreign data: PostgreSQL has infinite times, and others that no calendar holds.
         guard abs(lastRun) < 1e11 else { return nil }
         let wall = zone.civilTime(at: lastRun)
         let firstDay = CivilTime(year: wall.year, month: wall.month, day: wall.day).daysSinceEpoch
         if let time = firstTime(from: wall.hour * 60 + wall.minute + 1), matches(CivilTime(daysSinceEpoch: firstDay)) {
-            return moment(day: firstDay, time: time, in: zone)
+            return moment(day: firstDay, time: time, notBefore: lastRun, in: zone)
         }
         guard let time = firstTime(from: 0) else { return nil }
         var day = firstDay + 1
@@ -63,18 +67,18 @@ package struct Crontab: Equatable, Sendable {
             if monthsOfYear & 1 << UInt64(date.month) == 0 {
                 day += CivilTime.daysIn(month: date.month, of: date.year) - date.day + 1
             } else if matches(date) {
-                return moment(day: day, time: time, in: zone)
+                return moment(day: day, time: time, notBefore: lastRun, in: zone)
             } else {
                 day += 1
             }
         }
     }
 
-    private func moment(day: Int, time: Int, in zone: TimeZone) -> Double {
+    private func moment(day: Int, time: Int, notBefore lastRun: Double, in zone: TimeZone) -> Double {
         var wall = CivilTime(daysSinceEpoch: day)
         wall.hour = time / 60
         wall.minute = time % 60
-        return zone.moment(of: wall)
+        return zone.moment(of: wall, notBefore: lastRun)
     }
 
     private func matches(_ date: CivilTime) -> Bool {

@@ -204,22 +204,20 @@ package final class RedBeatReader {
             // The rest is read at the next collection.
             if batchBytes > Self.batchBytes { break }
         }
-        try read(batch, &anomalies)
+        try read(batch, at: time, &anomalies)
     }
 
-    private func read(_ batch: [Member], _ anomalies: inout [Anomaly]) throws(RedisError) {
+    private func read(_ batch: [Member], at time: Double, _ anomalies: inout [Anomaly]) throws(RedisError) {
         guard !batch.isEmpty else { return }
         let replies = try client.pipeline(batch.map { RedisCommand("HMGET", $0.key, "definition", "meta") })
         for (member, reply) in zip(batch, replies) {
             let fields = reply.array ?? []
-            let entry = fields.first?.bytes.flatMap { RedBeatEntry(definition: $0, meta: fields.last?.bytes) }
-            note(
-                entry,
-                for: member,
-                .malformed,
-                "cannot be decoded, or names a time zone that this system lacks",
-                &anomalies
-            )
+            let entry = fields.first?.bytes.flatMap {
+                RedBeatEntry(definition: $0, meta: fields.last?.bytes, at: time, known: entries[member.key]?.content)
+            }
+            let zone = entry == nil ? fields.last?.bytes.flatMap { RedBeatEntry.unknownZone(inMeta: $0) } : nil
+            let problem = zone.map { "is in the time zone \"\($0)\", which this system does not have" }
+            note(entry, for: member, zone == nil ? .malformed : .timeZone, problem ?? "cannot be decoded", &anomalies)
         }
     }
 
@@ -233,7 +231,8 @@ package final class RedBeatReader {
     ) {
         if content == nil, entries[member.key]?.content != nil || entries[member.key] == nil {
             let key = String(decoding: member.key, as: UTF8.self)
-            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem); mend or delete it"))
+            let advice = kind == .timeZone ? TimeZone.installation : "mend or delete it"
+            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem); \(advice)"))
         }
         entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: content)
     }
