@@ -7,6 +7,8 @@ package struct Anomaly: Equatable, Sendable {
         case wrongType
         /// A value cannot be decoded.
         case malformed
+        /// A time zone that this system lacks.
+        case timeZone
         /// More than is read: entries, queues, names, bytes.
         case overLimit
         /// Something beside the rest may not be done.
@@ -24,6 +26,12 @@ package struct Anomaly: Equatable, Sendable {
     package init(_ kind: Kind, _ description: String) {
         self.kind = kind
         self.description = description
+    }
+
+    /// Someone's time zone is none that the system has.
+    init(timeZone name: String, of owner: String) {
+        let problem = "\(owner) is in the time zone \"\(name)\", which this system does not have"
+        self.init(.timeZone, "\(problem); \(TimeZone.installation)")
     }
 
     /// What went wrong with one table alone; nil where it is more than that.

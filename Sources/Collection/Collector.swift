@@ -42,6 +42,8 @@ package enum ErrorReason: String, CaseIterable, Sendable {
     /// The server refused for another reason.
     case server
     case timeout
+    /// A time zone that the system lacks.
+    case timeZone = "time_zone"
     /// A key or column of another type than it must have.
     case wrongType = "wrong_type"
 }

@@ -44,6 +44,7 @@ extension CollectionProblem {
             switch anomaly.kind {
             case .wrongType: .wrongType
             case .malformed: .malformed
+            case .timeZone: .timeZone
             case .overLimit: .overLimit
             case .permission: .permission
             case .timeout: .timeout

@@ -131,7 +131,7 @@ struct ConfigurationFile {
         guard let zone = TimeZone(identifier: name) else {
             throw error(
                 line: line,
-                "this system has no time zone \"\(name)\"; write one such as Europe/Paris, or install tzdata"
+                "this system has no time zone \"\(name)\"; write one such as Europe/Paris, or \(TimeZone.installation)"
             )
         }
         return zone

@@ -104,7 +104,15 @@ struct ExpectedSchedule {
         }
 
         private func crontab(_ text: String, line: Int) throws(ConfigurationError) -> Crontab {
-            let fields = text.split(whereSeparator: \.isWhitespace).map(String.init)
+            // A blank beside a comma parts no fields: `0, 30 4 * * *` is Celery's `crontab(minute="0, 30", hour=4)`.
+            var fields: [String] = []
+            for word in text.split(whereSeparator: \.isWhitespace) {
+                if let last = fields.last, last.hasSuffix(",") || word.hasPrefix(",") {
+                    fields[fields.count - 1] = last + word
+                } else {
+                    fields.append(String(word))
+                }
+            }
             guard fields.count == 5,
                 let crontab = Crontab(
                     minute: fields[0],

@@ -38,4 +38,39 @@ import Testing
     @Test func globsAreEscaped() {
         #expect(globEscaped("a*b?[c]\\d^") == "a\\*b\\?\\[c\\]\\\\d\\^")
     }
+
+    @Test func queuesOfOneWorkerAlone() {
+        let uuid = "0d5b1f0a-9c3e-4c39-a2c1-7f2f4d1e8a55"
+        for own in ["bcast.\(uuid)", "news.of.\(uuid)"] {
+            #expect(KombuKeys.isOneWorkersOwn(queue: own, exchange: "news"))
+        }
+        #expect(KombuKeys.isOneWorkersOwn(queue: "w1@host.dq2", exchange: "C.dq2"))
+        for shared in [
+            "celery", "reports", "w1@host.dq2", uuid, "bcast.\(uuid)x", "bcast." + uuid.dropLast(), "a-b-c-d-e",
+        ] {
+            #expect(!KombuKeys.isOneWorkersOwn(queue: shared, exchange: "news"))
+        }
+    }
+
+    @Test func queuesStopUsingPriorities() {
+        func depths(_ lengths: Int...) -> [PriorityDepth] {
+            zip([0, 3, 6, 9], lengths).map { PriorityDepth(priority: $0, length: $1) }
+        }
+        var use = PriorityUse()
+        let start = ContinuousClock.now
+        func observe(_ depths: [PriorityDepth], after seconds: Int) -> Bool {
+            use.observe(depths, of: "jobs", at: start + .seconds(seconds))
+        }
+        var seen: [Bool] = []
+        seen.append(observe(depths(5, 0, 0, 0), after: 0))
+        seen.append(observe(depths(0, 0, 1, 0), after: 0))
+        // Drained, or with messages of the first step alone, it may use them again.
+        seen.append(observe(depths(0, 0, 0, 0), after: 300))
+        seen.append(observe(depths(9, 0, 0, 0), after: 600))
+        seen.append(observe(depths(9, 0, 0, 0), after: 601))
+        seen.append(observe(depths(9, 0, 0, 2), after: 602))
+        use.forget(allBut: ["other"])
+        seen.append(observe(depths(9, 0, 0, 0), after: 603))
+        #expect(seen == [false, true, true, true, false, true, false])
+    }
 }

@@ -123,4 +123,40 @@ import Testing
         #expect(RedBeatEntry.isOther(definition, than: Array("shop-eunightly".utf8), prefix: "shop"))
         #expect(!RedBeatEntry.isOther([], than: Array("shopx".utf8), prefix: "shop"))
     }
+
+    /// Clocks went back in Paris on 25 October 2026: 02:30 was at 1,792,888,200 and once more an hour later.
+    @Test func aRunInTheHourThatOccursTwice() {
+        func lastRun(second: Int, at time: Double?, known: RedBeatEntry? = nil) -> RedBeatEntry? {
+            let meta = """
+                {"last_run_at": {"year": 2026, "month": 10, "day": 25, "hour": 2, "minute": 30, "second": \(second),
+                 "timezone": "Europe/Paris"}, "total_run_count": 4}
+                """
+            return RedBeatEntry(
+                definition: Array(Self.interval.utf8),
+                meta: Array(meta.utf8),
+                at: time,
+                known: known
+            )
+        }
+        let first = 1_792_888_200.0
+        // Seen at once, in each of the two.
+        let early = lastRun(second: 5, at: first + 6)
+        #expect(early?.lastRunAt == first + 5)
+        #expect(lastRun(second: 5, at: first + 3606)?.lastRunAt == first + 3605)
+        // Never after it was seen, but for a clock that is a little ahead.
+        #expect(lastRun(second: 5, at: first + 3500)?.lastRunAt == first + 5)
+        #expect(lastRun(second: 5, at: first + 3600)?.lastRunAt == first + 3605)
+        // What was there already stays when it was; the next run is another.
+        #expect(lastRun(second: 5, at: first + 3606, known: early)?.lastRunAt == first + 5)
+        #expect(lastRun(second: 6, at: first + 3606, known: early)?.lastRunAt == first + 3606)
+    }
+
+    @Test func zonesThatTheSystemLacksAreNamed() {
+        func unknown(_ zone: String) -> String? {
+            RedBeatEntry.unknownZone(inMeta: Array(#"{"last_run_at": {"timezone": "\#(zone)"}}"#.utf8))
+        }
+        #expect(unknown("Mars/Base") == "Mars/Base")
+        #expect(unknown("US/Eastern") == nil)
+        #expect(RedBeatEntry.unknownZone(inMeta: Array("{".utf8)) == nil)
+    }
 }

@@ -470,7 +470,7 @@ import Testing
         reading.unscored[0].score = 0
         let schedule = tracker.observe(reading).schedule
         #expect(schedule?.entries.map(\.name) == ["b", "lost"])
-        #expect(schedule?.entries.map { $0.overdue.rounded() } == [0, 41])
+        #expect(schedule?.entries.map { $0.overdue?.rounded() } == [0, 41])
         #expect(schedule?.invalidCount == 1)
     }
 

@@ -1,6 +1,9 @@
+import Foundation
 import Testing
 
 @testable import Celery
+
+private typealias TimeZone = Celery.TimeZone
 
 @Suite struct TimeTests {
     @Test func daysOfFourCenturiesThereAndBack() {
@@ -36,6 +39,76 @@ import Testing
         // 25 October 2026, 02:30 happens twice; the first counts.
         #expect(paris.moment(of: CivilTime(year: 2026, month: 10, day: 25, hour: 2, minute: 30)) == 1_792_888_200)
         #expect(paris.civilTime(at: 1_792_888_200 + 3600) == paris.civilTime(at: 1_792_888_200))
+    }
+
+    @Test func whichOfTwoOccurrences() throws {
+        let paris = try #require(TimeZone(identifier: "Europe/Paris"))
+        let (first, second) = (1_792_888_200.0, 1_792_891_800.0)
+        let twice = paris.civilTime(at: first)
+        #expect(paris.moment(of: twice, notAfter: second - 1) == first)
+        #expect(paris.moment(of: twice, notAfter: second) == second)
+        #expect(paris.moment(of: twice, notBefore: first) == first)
+        #expect(paris.moment(of: twice, notBefore: first + 1) == second)
+        // Half an hour is repeated, too.
+        let island = try #require(TimeZone(identifier: "Australia/Lord_Howe"))
+        let quarterTo = CivilTime(year: 2026, month: 4, day: 5, hour: 1, minute: 45)
+        #expect(island.moment(of: quarterTo, notAfter: .infinity) - island.moment(of: quarterTo) == 1800)
+        // Times that occur once, or never.
+        for wall in [
+            CivilTime(year: 2026, month: 10, day: 25, hour: 3),
+            CivilTime(year: 2026, month: 10, day: 25, hour: 1, minute: 59),
+            CivilTime(year: 2026, month: 3, day: 29, hour: 2, minute: 30),
+        ] {
+            #expect(paris.moment(of: wall, notAfter: .infinity) == paris.moment(of: wall))
+            #expect(paris.moment(of: wall, notBefore: .infinity) == paris.moment(of: wall))
+        }
+    }
+
+    /// A folder with the zones of today alone, as Debian 13 and Ubuntu 24.04 have them: every old name is known, and is
+    /// the zone that Python's own copy of the data has under it.
+    @Test func oldNamesThatTheSystemLacks() throws {
+        let project = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let library = project.appendingPathComponent(".venv/lib")
+        let versions = try FileManager.default.contentsOfDirectory(atPath: library.path).filter {
+            $0.hasPrefix("python3")
+        }
+        let python = try #require(versions.first)
+        let all = library.appendingPathComponent("\(python)/site-packages/tzdata/zoneinfo")
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("zones \(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let lines = try String(contentsOf: all.appendingPathComponent("tzdata.zi"), encoding: .utf8).split(
+            separator: "\n"
+        )
+        func words(_ kind: String) -> [[String]] {
+            lines.map { $0.split(separator: " ").map(String.init) }.filter { $0[0] == kind }
+        }
+        for zone in words("Z").map({ $0[1] }) {
+            let file = folder.appendingPathComponent(zone)
+            try FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(),
+                withIntermediateDirectories: true
+            )
+            try FileManager.default.copyItem(at: all.appendingPathComponent(zone), to: file)
+        }
+        let links = words("L").map { $0[2] }
+        try #require(links.count > 200 && links.contains("US/Eastern"))
+        func offsets(_ name: String, _ folder: URL) -> [Int]? {
+            let zone = TimeZone(identifier: name, folder: folder.path)
+            return zone.map { zone in stride(from: -3e9, to: 5e9, by: 5e6).map { zone.offset(at: $0) } }
+        }
+        for link in links {
+            let expected = offsets(link, all)
+            #expect(expected != nil && offsets(link, folder) == expected, "\(link)")
+        }
+        // And the other way: a system that knows only the old name.
+        let kiev = folder.appendingPathComponent("Europe/Kiev")
+        try FileManager.default.moveItem(at: folder.appendingPathComponent("Europe/Kyiv"), to: kiev)
+        let today = TimeZone(identifier: "Europe/Kyiv", folder: all.path)
+        #expect(TimeZone(identifier: "Europe/Kyiv", folder: folder.path) == today)
+        // Without any files at all.
+        #expect(TimeZone(identifier: "Zulu", folder: "/nowhere") == .utc)
+        #expect(TimeZone(identifier: "US/Eastern", folder: "/nowhere") == nil)
     }
 
     @Test func rulesOfTheSouthernHemisphereAndOddForms() throws {

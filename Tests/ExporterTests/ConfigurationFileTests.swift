@@ -82,12 +82,14 @@ import Testing
                 interval: 1h30m
               - {entry: nightly, task: shop.close, crontab: 30 4 1 */2 1-5, zone: Europe/Paris, tolerance: 15m}
               - {entry: weekly, task: shop.close, crontab: '*/5 * * * 0'}
+              - {entry: blanks, task: shop.close, crontab: '0, 30 8 ,16 * * *'}
             """
         )
         let nightly = try #require(
             Crontab(minute: "30", hour: "4", dayOfWeek: "1-5", dayOfMonth: "1", monthOfYear: "*/2")
         )
         let weekly = try #require(Crontab(minute: "*/5", dayOfWeek: "0"))
+        let blanks = try #require(Crontab(minute: "0, 30", hour: "8 ,16"))
         let paris = try #require(TimeZone(identifier: "Europe/Paris"))
         #expect(
             found == [
@@ -99,6 +101,7 @@ import Testing
                 ),
                 ExpectedEntry(name: "nightly", task: "shop.close", timing: .crontab(nightly, paris), tolerance: 900),
                 ExpectedEntry(name: "weekly", task: "shop.close", timing: .crontab(weekly, .utc), tolerance: 60),
+                ExpectedEntry(name: "blanks", task: "shop.close", timing: .crontab(blanks, .utc), tolerance: 60),
             ]
         )
     }
@@ -127,7 +130,7 @@ import Testing
         ),
         (
             "- {task: a, crontab: 0 4 * * 1, zone: Europe/Pari}",
-            "this system has no time zone \"Europe/Pari\"; write one such as Europe/Paris, or install tzdata"
+            "this system has no time zone \"Europe/Pari\"; write one such as Europe/Paris, or install or update tzdata"
         ),
         ("- {task: a, intervall: 5s}", "an entry has no key intervall; did you mean interval?"),
         ("- {task: [a], interval: 5s}", "task must be a single value of 1 to 200 characters"),
@@ -182,7 +185,7 @@ import Testing
         ("- {table: task_info, zoen: UTC}", "a table has no key zoen; did you mean zone?"),
         (
             "- {table: task_info, zone: Mars}",
-            "this system has no time zone \"Mars\"; write one such as Europe/Paris, or install tzdata"
+            "this system has no time zone \"Mars\"; write one such as Europe/Paris, or install or update tzdata"
         ),
         ("- {table: task_info, task: ''}", "task must be a name of 1 to 63 bytes"),
         (

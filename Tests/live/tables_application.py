@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -90,6 +91,15 @@ def nap(seconds: float, *_: object) -> None:
     time.sleep(seconds)
 
 
+@shared_task(bind=True)
+def transcode(self: Task, gate: str) -> None:
+    """Tells how far it is in a state of its own, and ends when that file is there."""
+    for percent in range(0, 100, 5):
+        self.update_state(state="TRANSCODING", meta={"percent": percent})
+    while not Path(gate).exists():
+        time.sleep(0.05)
+
+
 @shared_task
 def step(_: object = None, seconds: float = 0.0) -> int:
     time.sleep(seconds)
@@ -146,6 +156,22 @@ def worker(
     finally:
         print(process.log_tail())  # shown when the test has failed
         process.kill()
+
+
+def migrated_django_results(database_url: str) -> dict[str, str]:
+    """Makes the tables of django-celery-results; the environment of a worker that uses them."""
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "tables_application",
+        "TABLES_DATABASE_URL": database_url,
+    }
+    folders = [Path(__file__).parent, PROJECT / "demo", PROJECT / "recorder"]
+    subprocess.run(
+        [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
+        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        check=True,
+        timeout=60,
+    )
+    return environment
 
 
 def configuration(folder: Path, **settings: Any) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +15,7 @@ from documented_commands import commands, urls
 from kombu import pools
 from readers_application import OLDER_PYTHON, collected, value
 from servers import wait_until
-from stack import PROJECT, Exporter
+from stack import Exporter
 from tables_application import (
     COLLECT,
     PREFIX,
@@ -28,6 +25,7 @@ from tables_application import (
     family,
     insert,
     log_lines,
+    migrated_django_results,
     problems,
     read,
     results,
@@ -198,17 +196,7 @@ def test_celery_taskmeta_of_celery_5_2(
 def test_django_celery_results(
     database_url: str, redis_url: str, folder: Path, exporter: Exporters
 ) -> None:
-    environment = {
-        "DJANGO_SETTINGS_MODULE": "tables_application",
-        "TABLES_DATABASE_URL": database_url,
-    }
-    folders = [Path(__file__).parent, PROJECT / "demo", PROJECT / "recorder"]
-    subprocess.run(
-        [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
-        env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, folders))},
-        check=True,
-        timeout=60,
-    )
+    environment = migrated_django_results(database_url)
     watcher = exporter(COLLECT, DATABASE_URL=database_url)
     send(redis_url)
     settings = {"result_backend": "django-db", "task_track_started": True, "result_extended": True}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -195,3 +198,64 @@ def test_other_separator_and_steps(
     )
     assert lengths(watcher) == {"jobs": 55}
     assert priorities(watcher, "jobs") == {str(step): step + 1 for step in range(10)}
+
+
+# Declares broadcast queues as so many workers do, of which each is killed.
+KILLED_WORKERS = """
+import os, signal, sys
+from kombu import Connection, Exchange
+from kombu.common import Broadcast
+channel = Connection(sys.argv[1]).channel()
+for number in range(int(sys.argv[2])):
+    Broadcast("news")(channel).declare()
+for number in range(3):
+    Broadcast("direct", exchange=Exchange("direct"), routing_key="news")(channel).declare()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_leftover_broadcast_queues(
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
+) -> None:
+    """Each start of a worker makes one, and a killed worker leaves it: they hide no real queue, and
+    have no series unless messages wait in one."""
+    command = [sys.executable, "-c", KILLED_WORKERS, redis_url, "1200"]
+    killed = subprocess.run(command, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    bindings = client.scard("_kombu.binding.news")
+    assert bindings == 1200, "no trap"
+    shop = application(broker_url=redis_url)
+    shop.send(succeed, queue="reports")
+    watcher = exporter(*FLAGS, "--queues=idle", CELERY_BROKER_URL=redis_url)
+    assert lengths(watcher) == {"reports": 1, "idle": 0}
+    # What is sent to a queue that nobody reads any more waits for ever.
+    [left] = [
+        m.decode().split(SEPARATOR)[2] for m in client.srandmember("_kombu.binding.direct", 1)
+    ]
+    client.rpush(left, "message")
+    assert lengths(watcher) == {"reports": 1, "idle": 0, left: 1}
+    client.delete(left, "reports")
+    assert lengths(watcher) == {"reports": 0, "idle": 0}
+    errors = "celery_beat_exporter_collector_errors_total"
+    assert value(watcher.metrics(), errors, collector="queues", reason="over_limit") in (None, 0)
+
+
+def test_more_queues_than_are_kept(
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
+) -> None:
+    """Those that are configured come first, then those in the schedule, then those with messages."""
+    shop = application(broker_url=redis_url)
+    members = [f"{SEPARATOR}{SEPARATOR}a{number:04}" for number in range(1500)]
+    client.sadd("_kombu.binding.many", *members)
+    shop.store("often", 60, options={"queue": "x of the schedule"})
+    for queue in ("y with messages", "z with messages"):
+        shop.send(succeed, queue=queue)
+    watcher = exporter(*FLAGS, "--queues=zz", CELERY_BROKER_URL=redis_url)
+    found = wait_until(
+        lambda: "x of the schedule" in (now := lengths(watcher)) and now, 5, "the schedule"
+    )
+    assert len(found) == 1000
+    named = {name: number for name, number in found.items() if not name.startswith("a")}
+    assert named == {"zz": 0, "x of the schedule": 0, "y with messages": 1, "z with messages": 1}
+    errors = "celery_beat_exporter_collector_errors_total"
+    assert value(watcher.metrics(), errors, collector="queues", reason="over_limit") > 0

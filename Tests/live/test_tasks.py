@@ -377,7 +377,12 @@ def test_rows_with_anything(table: psycopg.Connection, watcher: Exporter) -> Non
         for (name, labels), number in read(watcher).items()
         if name == "celery_task_in_progress"
     }
-    expected = {("unknown", "STARTED"): 1, ("a", "PROGRESS"): 1, ("a", "RETRY"): 3}
+    expected = {
+        ("unknown", "STARTED"): 1,
+        ("a", "LUNCH"): 1,
+        ("a", "PROGRESS"): 1,
+        ("a", "RETRY"): 3,
+    }
     assert in_progress == expected
 
 

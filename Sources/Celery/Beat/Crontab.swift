@@ -30,7 +30,7 @@ package struct Crontab: Equatable, Sendable {
         }
     }
 
-    /// Reads the fields under the names Celery gives them, each a string, a number or a list of numbers.
+    /// Reads the fields under the names Celery gives them, each a string, a number or a list of numbers; `*` where absent.
     init?(field: (String) -> JSONValue?) {
         guard let minutes = Self.numbers(field("minute"), in: 0...59),
             let hours = Self.numbers(field("hour"), in: 0...23),
@@ -47,13 +47,17 @@ package struct Crontab: Equatable, Sendable {
     }
 
     /// The first due moment whose minute is later than the minute of `lastRun`; nil when there is none within the search.
+    ///
+    /// When clocks are put back, minutes of the hour that occurs twice are due in the first one only: Celery goes from
+    /// 02:40 to 03:00. After a run in the second one Celery 5.7 takes the next for overdue since an hour and sends it at
+    /// each tick; earlier versions wait for it, so that it is due then.
     package func due(after lastRun: Double, in zone: TimeZone) -> Double? {
         // Foreign data: PostgreSQL has infinite times, and others that no calendar holds.
         guard abs(lastRun) < 1e11 else { return nil }
         let wall = zone.civilTime(at: lastRun)
         let firstDay = CivilTime(year: wall.year, month: wall.month, day: wall.day).daysSinceEpoch
         if let time = firstTime(from: wall.hour * 60 + wall.minute + 1), matches(CivilTime(daysSinceEpoch: firstDay)) {
-            return moment(day: firstDay, time: time, in: zone)
+            return moment(day: firstDay, time: time, notBefore: lastRun, in: zone)
         }
         guard let time = firstTime(from: 0) else { return nil }
         var day = firstDay + 1
@@ -63,18 +67,18 @@ package struct Crontab: Equatable, Sendable {
             if monthsOfYear & 1 << UInt64(date.month) == 0 {
                 day += CivilTime.daysIn(month: date.month, of: date.year) - date.day + 1
             } else if matches(date) {
-                return moment(day: day, time: time, in: zone)
+                return moment(day: day, time: time, notBefore: lastRun, in: zone)
             } else {
                 day += 1
             }
         }
     }
 
-    private func moment(day: Int, time: Int, in zone: TimeZone) -> Double {
+    private func moment(day: Int, time: Int, notBefore lastRun: Double, in zone: TimeZone) -> Double {
         var wall = CivilTime(daysSinceEpoch: day)
         wall.hour = time / 60
         wall.minute = time % 60
-        return zone.moment(of: wall)
+        return zone.moment(of: wall, notBefore: lastRun)
     }
 
     private func matches(_ date: CivilTime) -> Bool {
@@ -101,55 +105,25 @@ package struct Crontab: Equatable, Sendable {
     }
 
     private static func numbers(_ field: JSONValue?, in range: ClosedRange<Int>) -> UInt64? {
-        var set: UInt64 = 0
-        func add(_ number: Int?) -> Bool {
-            guard let number, range.contains(number) else { return false }
-            set |= 1 << UInt64(number)
-            return true
-        }
         switch field {
-        case nil, .null: return numbers(.string("*"), in: range)
-        case .number: return add(field?.integer) ? set : nil
-        case .array(let elements): return elements.allSatisfy { add($0.integer) } && set != 0 ? set : nil
-        case .string(let text):
-            guard text.utf8.count <= 1024 else { return nil }
-            for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-                guard let numbers = expand(part, in: range), numbers.allSatisfy({ add($0) }) else { return nil }
-            }
-            return set
-        default: return nil
+        case nil: return CrontabField(range).numbers("*")
+        case .string(let text): return CrontabField(range).numbers(text)
+        case .number, .boolean: return set([field], in: range)
+        // An empty list passes Celery's constructor, and ends beat as soon as the entry is looked at.
+        case .array(let elements): return elements.isEmpty ? nil : set(elements, in: range)
+        case .null, .object: return nil
         }
     }
 
-    /// `*`, `n`, `n-m`, each of the first and last with `/step`. A range may wrap around: `22-3`, `fri-mon`.
-    private static func expand(_ part: Substring, in range: ClosedRange<Int>) -> [Int]? {
-        let pieces = part.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let span: [Int]
-        if pieces[0] == "*" {
-            span = Array(range)
-        } else {
-            let ends = pieces[0].split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let first = number(ends[0]), range.contains(first) else { return nil }
-            if ends.count == 1 {
-                return pieces.count == 1 ? [first] : nil
+    /// Numbers that stand for themselves. To Python true is 1 and false is 0.
+    private static func set(_ values: [JSONValue?], in range: ClosedRange<Int>) -> UInt64? {
+        var set: UInt64 = 0
+        for value in values {
+            guard let number = value?.integer ?? value?.boolean.map({ $0 ? 1 : 0 }), range.contains(number) else {
+                return nil
             }
-            guard let last = number(ends[1]), range.contains(last) else { return nil }
-            span =
-                first <= last ? Array(first...last) : Array(first...range.upperBound) + Array(range.lowerBound...last)
+            set |= 1 << UInt64(number)
         }
-        guard pieces.count == 2 else { return span }
-        guard let step = Int(pieces[1]), step > 0 else { return nil }
-        return stride(from: 0, to: span.count, by: step).map { span[$0] }
-    }
-
-    private static let names: [String: Int] = [
-        "jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6,
-        "jul": 7, "aug": 8, "sep": 9, "oct": 10, "nov": 11, "dec": 12,
-        "sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6,
-    ]
-
-    /// A number, or the name of a month or weekday by its first three letters.
-    private static func number(_ text: Substring) -> Int? {
-        Int(text) ?? names[String(text.prefix(3)).lowercased()]
+        return set
     }
 }

@@ -18,6 +18,8 @@ struct DatabaseEntry: Equatable, Sendable {
     let expires: Double?
     let isOneOff: Bool
     let timing: Timing
+    /// The time zone that makes the timing invalid, since the system lacks it.
+    let unknownZone: String?
 
     enum Timing: Equatable, Sendable {
         case interval(seconds: Double)
@@ -60,6 +62,7 @@ extension DatabaseEntry {
         expires = time(8)
         isOneOff = row.boolean(9) ?? false
         timing = Self.timing(row)
+        unknownZone = row.text(17).flatMap { TimeZoneCache.zone(.identifier($0)) == nil ? $0 : nil }
     }
 
     private static func timing(_ row: PostgresRow) -> Timing {

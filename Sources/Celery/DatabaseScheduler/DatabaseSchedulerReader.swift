@@ -78,6 +78,10 @@ package final class DatabaseSchedulerReader {
             )
         }
         for entry in reading.entries where entry.timing == .invalid {
+            if let zone = entry.unknownZone {
+                anomalies.append(Anomaly(timeZone: zone, of: "periodic task \(entry.name)"))
+                continue
+            }
             anomalies.append(
                 Anomaly(
                     .malformed,

@@ -157,7 +157,7 @@ private struct PipelineQueries {
             UNION
             SELECT * FROM (
                 SELECT \(root)::text FROM \(from)
-                WHERE \(table.readsUnfinished ? table.isState(amongst: TaskTable.unfinishedStates) : "false") AND \(isMember)
+                WHERE \(table.readsUnfinished ? table.isInProgress : "false") AND \(isMember)
                 LIMIT \(limit)
             ) AS unfinished
         ) AS roots

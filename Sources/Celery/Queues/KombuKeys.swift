@@ -37,4 +37,17 @@ package struct KombuKeys: Equatable, Sendable {
     static func carriesTasks(exchange: some StringProtocol) -> Bool {
         !exchange.hasSuffix(".pidbox") && exchange != "celeryev"
     }
+
+    /// Whether one worker alone takes messages from a queue, which stays behind in the bindings when the worker is killed:
+    /// the queue of a broadcast, which a fresh UUID ends (kombu/common.py, `Broadcast`), or with `worker_direct` the
+    /// worker's own (celery/utils/nodenames.py, `worker_direct`).
+    static func isOneWorkersOwn(queue: String, exchange: some StringProtocol) -> Bool {
+        if exchange == "C.dq" || exchange == "C.dq2" { return true }
+        // `bcast.` or a name of the application's own, and 8-4-4-4-12 hexadecimal digits.
+        let groups = queue.suffix(37).split(separator: "-", omittingEmptySubsequences: false)
+        return groups.count == 5 && groups[0].first == "."
+            && zip(groups, [9, 4, 4, 4, 12]).allSatisfy { group, length in
+                group.utf8.count == length && group.allSatisfy { $0.isHexDigit || $0 == "." }
+            }
+    }
 }

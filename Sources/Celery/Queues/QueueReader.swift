@@ -21,7 +21,10 @@ package final class QueueReader {
     private let configuration: QueueConfiguration
     private let scheduledQueues: SharedQueueNames
     private var discovered = BindingScan()
-    private var usingPriorities: Set<String> = []
+    private var priorityUse = PriorityUse()
+
+    /// Where there are more queues than are reported, this many times their number is looked at for those with messages.
+    private static let candidatesPerQueue = 4
 
     /// Whether the search for bindings has not yet been through all keys.
     package var isSearching: Bool { discovered.isUnderWay }
@@ -40,17 +43,7 @@ package final class QueueReader {
         var anomalies: [Anomaly] = []
         if configuration.discovers { try discover(&anomalies) }
 
-        var names = configuration.names
-        if configuration.discovers { names += (scheduledQueues.names.union(discovered.queues)).sorted() }
-        var seen: Set<String> = []
-        names = names.filter { seen.insert($0).inserted }
-        if names.count > configuration.maximumQueues {
-            anomalies.append(
-                Anomaly(.overLimit, "more than \(configuration.maximumQueues) queues; the rest is not reported")
-            )
-            names.removeLast(names.count - configuration.maximumQueues)
-        }
-
+        let names = self.names
         let keys = configuration.keys
         let steps = keys.prioritySteps
         let replies = try client.pipeline(
@@ -76,11 +69,12 @@ package final class QueueReader {
             }
             // A queue of which one part cannot be read would be reported too short.
             guard depths.count == steps.count else { continue }
-            if depths.dropFirst().contains(where: { $0.length > 0 }) { usingPriorities.insert(name) }
-            queues.append(QueueDepth(name: name, priorities: depths, usesPriorities: usingPriorities.contains(name)))
+            let usesPriorities = priorityUse.observe(depths, of: name, at: .now)
+            queues.append(QueueDepth(name: name, priorities: depths, usesPriorities: usesPriorities))
         }
+        priorityUse.forget(allBut: names)
         let state = QueueState(
-            queues: queues.sorted { $0.name < $1.name },
+            queues: select(queues, &anomalies).sorted { $0.name < $1.name },
             unacked: unacked,
             oldestUnacked: try oldestOrAnomaly(replies[1], of: keys.unackedIndex, &anomalies),
             visibilityTimeout: configuration.visibilityTimeout
@@ -88,10 +82,51 @@ package final class QueueReader {
         return (state, anomalies)
     }
 
+    /// Queues that are told of whatever they hold.
+    private var wanted: Set<String> {
+        Set(configuration.names).union(configuration.discovers ? scheduledQueues.names : [])
+    }
+
+    /// Queues to look at, the most important first.
+    private var names: [String] {
+        var names = configuration.names
+        if configuration.discovers {
+            names += scheduledQueues.names.sorted()
+            names += discovered.queues.sorted { ($0.value ? 1 : 0, $0.key) < ($1.value ? 1 : 0, $1.key) }.map(\.key)
+        }
+        var seen: Set<String> = []
+        names = names.filter { seen.insert($0).inserted }
+        return Array(names.prefix(Self.candidatesPerQueue * configuration.maximumQueues))
+    }
+
+    /// Those of the queues, in the order of `names`, that are reported: what one worker alone took messages from, and left
+    /// behind empty, is no queue any more. Of too many the wanted come first, then those with messages.
+    private func select(_ queues: [QueueDepth], _ anomalies: inout [Anomaly]) -> [QueueDepth] {
+        let wanted = self.wanted
+        var (first, full, empty): ([QueueDepth], [QueueDepth], [QueueDepth]) = ([], [], [])
+        for queue in queues {
+            if wanted.contains(queue.name) {
+                first.append(queue)
+            } else if queue.length > 0 {
+                full.append(queue)
+            } else if discovered.queues[queue.name] != true {
+                empty.append(queue)
+            }
+        }
+        let all = first + full + empty
+        let limit = configuration.maximumQueues
+        guard all.count > limit else { return all }
+        let rest =
+            "the rest is not reported; those of --queues, those in the schedule and those with messages come first"
+        anomalies.append(Anomaly(.overLimit, "more than \(limit) queues; \(rest)"))
+        return Array(all.prefix(limit))
+    }
+
     /// Goes on looking for bindings.
     private func discover(_ anomalies: inout [Anomaly]) throws(RedisError) {
         let keys = configuration.keys
         let now = ContinuousClock.now
+        let limit = Self.candidatesPerQueue * configuration.maximumQueues
         guard discovered.isDue(at: now) else { return }
         let reply = try client.pipeline([discovered.command(keys)])[0]
         guard let page = ScanPage(reply) else { throw server(reply.error ?? "SCAN returned no page") }
@@ -100,9 +135,9 @@ package final class QueueReader {
             return KombuKeys.carriesTasks(exchange: exchange)
         }
         let replies = try client.pipeline(
-            bindings.map { RedisCommand("SRANDMEMBER", $0, configuration.maximumQueues) }
+            bindings.map { RedisCommand("SRANDMEMBER", $0, limit) }
         )
-        var found: Set<String> = []
+        var found: [String: Bool] = [:]
         for (key, reply) in zip(bindings, replies) {
             guard let members = reply.array else {
                 let name = String(decoding: key, as: UTF8.self)
@@ -118,10 +153,12 @@ package final class QueueReader {
                     )
                     continue
                 }
-                if let queue = keys.queue(ofBinding: text) { found.insert(queue) }
+                guard let queue = keys.queue(ofBinding: text) else { continue }
+                let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
+                found[queue] = KombuKeys.isOneWorkersOwn(queue: queue, exchange: exchange)
             }
         }
-        discovered.note(found, page: page, at: now, limit: configuration.maximumQueues)
+        discovered.note(found, page: page, at: now, limit: limit)
     }
 
     /// More messages than this no Redis holds, and lengths that are added up must not overflow.
@@ -157,48 +194,5 @@ package final class QueueReader {
 
     private func server(_ message: String) -> RedisError {
         .server(address: client.address.redacted, message: message)
-    }
-}
-
-/// A walk over all keys in small steps, in search of kombu's binding sets, and what it found.
-private struct BindingScan {
-    private(set) var queues: Set<String> = []
-    private var foundInThisWalk: Set<String> = []
-    private var cursor = "0"
-    private var isLongWalk = false
-    private var nextWalk: ContinuousClock.Instant?
-
-    /// Keys that one collection looks at.
-    private static let keysPerCollection = 1000
-    /// Rest between two walks that took more than one collection.
-    private static let pause = Duration.seconds(60)
-
-    var isUnderWay: Bool { cursor != "0" }
-
-    func isDue(at now: ContinuousClock.Instant) -> Bool {
-        nextWalk.map { now >= $0 } ?? true
-    }
-
-    func command(_ keys: KombuKeys) -> RedisCommand {
-        RedisCommand("SCAN", cursor, "MATCH", globEscaped(keys.bindingPrefix) + "*", "COUNT", Self.keysPerCollection)
-    }
-
-    mutating func note(_ found: Set<String>, page: ScanPage, at now: ContinuousClock.Instant, limit: Int) {
-        func add(_ names: Set<String>, to set: inout Set<String>) {
-            for name in names where set.count <= limit { set.insert(name) }
-        }
-        add(found, to: &queues)
-        add(found, to: &foundInThisWalk)
-        cursor = page.cursor
-        guard cursor == "0" else {
-            isLongWalk = true
-            nextWalk = nil
-            return
-        }
-        // A whole walk saw every binding there is: forget queues whose binding is gone.
-        queues = foundInThisWalk
-        foundInThisWalk = []
-        nextWalk = isLongWalk ? now + Self.pause : nil
-        isLongWalk = false
     }
 }

@@ -14,7 +14,7 @@ package struct QueueDepth: Equatable, Sendable {
     package let name: String
     /// Messages by priority step, in the order of the configured steps.
     package let priorities: [PriorityDepth]
-    /// Whether a step other than the first has ever held a message.
+    /// Whether a step other than the first has lately held a message.
     package let usesPriorities: Bool
 
     package var length: Int {

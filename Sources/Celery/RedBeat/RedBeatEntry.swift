@@ -17,6 +17,8 @@ struct RedBeatEntry: Equatable, Sendable {
     let schedule: Schedule
     /// Unix seconds. Before the first run it is when the entry was created.
     var lastRunAt: Double?
+    /// What was written for that: the wall clock, which shows some times twice.
+    private let lastRunWall: CivilTime?
     /// The zone in which `lastRunAt` was written: the application's, once beat has run the entry.
     let zone: Zone?
     /// Runs so far; nil before the first.
@@ -28,8 +30,15 @@ struct RedBeatEntry: Equatable, Sendable {
         case offset(Int)
     }
 
+    /// How far beat's clock may be ahead where it is asked which of two occurrences of a wall-clock time is meant.
+    private static let clockTolerance = 60.0
+
+    /// - Parameters:
+    ///   - time: when it was read, Unix seconds. A last run whose wall-clock time occurs twice is the later of the two that
+    ///     is not after this; the first where nil.
+    ///   - known: the entry as it was read before. A run that was there already stays when it was.
     /// - Returns: nil when beat could not load it either.
-    init?(definition: [UInt8], meta: [UInt8]?) {
+    init?(definition: [UInt8], meta: [UInt8]?, at time: Double? = nil, known: RedBeatEntry? = nil) {
         let definition = Self.parsed(definition)
         let hasMeta = !(meta ?? []).isEmpty
         let meta = meta.flatMap { JSONParser.parse($0) }
@@ -44,16 +53,24 @@ struct RedBeatEntry: Equatable, Sendable {
         queue = definition?["options"]?["queue"]?.string.flatMap { KombuKeys.isQueueName($0) ? $0 : nil }
 
         guard let meta else {
-            (lastRunAt, zone, totalRunCount) = (nil, nil, nil)
+            (lastRunAt, lastRunWall, zone, totalRunCount) = (nil, nil, nil, nil)
             return
         }
         // Whole numbers are exact up to 2^53; nothing has run more often.
         totalRunCount = meta["total_run_count"]?.integer.flatMap { (0...1 << 53).contains($0) ? $0 : nil }
         switch meta["last_run_at"] {
-        case nil, .null: (lastRunAt, zone) = (nil, nil)
+        case nil, .null: (lastRunAt, lastRunWall, zone) = (nil, nil, nil)
         case let value?:
-            guard let (moment, zone) = Self.moment(value) else { return nil }
-            (lastRunAt, self.zone) = (moment, zone)
+            // A zone this system does not know makes the moment unknowable, and with it the entry.
+            guard let (wall, zone) = Self.wallTime(value),
+                let rules = zone.map({ TimeZoneCache.zone($0) }) ?? TimeZone.utc
+            else { return nil }
+            (lastRunWall, self.zone) = (wall, zone)
+            if let known, known.lastRunWall == wall, known.zone == zone {
+                lastRunAt = known.lastRunAt
+            } else {
+                lastRunAt = rules.moment(of: wall, notAfter: time.map { $0 + Self.clockTolerance } ?? -.infinity)
+            }
         }
     }
 
@@ -64,8 +81,7 @@ struct RedBeatEntry: Equatable, Sendable {
             meta: meta.flatMap { JSONParser.parse($0) },
             hasMeta: !(meta ?? []).isEmpty
         )
-        return fault?.description
-            ?? "cannot be decoded, or names a time zone that this system lacks; fix or delete it"
+        return fault?.description ?? "cannot be decoded; fix or delete it"
     }
 
     /// Whether a definition names another entry than RedBeat keeps under this key, which is the prefix and the entry's
@@ -77,6 +93,12 @@ struct RedBeatEntry: Equatable, Sendable {
     /// Arguments can be megabytes, and say nothing here.
     private static func parsed(_ definition: [UInt8]) -> JSONValue? {
         JSONParser.parse(definition, leavingOut: ["args", "kwargs"])
+    }
+
+    /// The zone of the last run where the system lacks it, which is why the entry cannot be read.
+    static func unknownZone(inMeta meta: [UInt8]) -> String? {
+        guard let name = JSONParser.parse(meta)?["last_run_at"]?["timezone"]?.string else { return nil }
+        return TimeZoneCache.zone(.identifier(name)) == nil ? String(name.prefix(64)) : nil
     }
 
     private static func schedule(_ value: JSONValue?) -> Schedule? {
@@ -101,7 +123,7 @@ struct RedBeatEntry: Equatable, Sendable {
     }
 
     /// Wall-clock parts in a zone given by name, or by its offset in seconds.
-    private static func moment(_ value: JSONValue) -> (Double, Zone?)? {
+    private static func wallTime(_ value: JSONValue) -> (CivilTime, Zone?)? {
         guard let year = value["year"]?.integer, (1970...9999).contains(year),
             let month = value["month"]?.integer, (1...12).contains(month),
             let day = value["day"]?.integer, (1...CivilTime.daysIn(month: month, of: year)).contains(day)
@@ -128,8 +150,6 @@ struct RedBeatEntry: Equatable, Sendable {
         case .number(let seconds) where abs(seconds) < 86_400: zone = .offset(Int(seconds))
         default: return nil
         }
-        // A zone this system does not know makes the moment unknowable, and with it the entry.
-        guard let rules = zone.map({ TimeZoneCache.zone($0) }) ?? TimeZone.utc else { return nil }
-        return (rules.moment(of: wall), zone)
+        return (wall, zone)
     }
 }

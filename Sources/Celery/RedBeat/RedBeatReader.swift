@@ -99,7 +99,8 @@ package final class RedBeatReader {
             reading.hasScores && reading.entryCount <= members.count
             ? search.found.filter { !scheduled.contains($0) }.prefix(Self.othersPerCollection)
                 .map { Member(key: $0, score: 0) } : []
-        try refresh(members + others, scored: reading.hasScores ? scheduled : [], anomalies: &anomalies)
+        let scored = reading.hasScores ? scheduled : []
+        try refresh(members + others, scored: scored, at: reading.time, anomalies: &anomalies)
         if !reading.hasScores { lastScores = lastScores.filter { entries[$0.key] != nil } }
         reading.duration = clockRead.duration(to: .now) / .seconds(1)
         reading.entries = members.compactMap { stored($0.key) }
@@ -253,6 +254,7 @@ package final class RedBeatReader {
     private func refresh(
         _ members: [Member],
         scored: Set<[UInt8]>,
+        at time: Double,
         anomalies: inout [Anomaly]
     ) throws(RedisError) {
         let present = Set(members.map(\.key))
@@ -280,9 +282,8 @@ package final class RedBeatReader {
             if let message = definition.error, !message.hasPrefix("WRONGTYPE") { throw server("HSTRLEN: \(message)") }
             guard let length = definition.integer, length > 0 || scored.contains(member.key) else {
                 if scored.contains(member.key) {
-                    note(
-                        nil,
-                        for: member,
+                    noteUnreadable(
+                        member,
                         .wrongType,
                         "is no hash, so beat cannot load it; fix or delete it",
                         &anomalies
@@ -296,7 +297,7 @@ package final class RedBeatReader {
             let limit = Int64(RedBeatEntry.maximumFieldBytes)
             guard length <= limit, meta <= limit else {
                 let problem = "has a field of over \(limit) bytes, which is not read: beat may run it all the same"
-                note(nil, for: member, .overLimit, problem, &anomalies)
+                noteUnreadable(member, .overLimit, problem, &anomalies)
                 continue
             }
             batch.append(member)
@@ -304,10 +305,15 @@ package final class RedBeatReader {
             // The rest is read at the next collection.
             if batchBytes > Self.batchBytes { break }
         }
-        try read(batch, scored: scored, &anomalies)
+        try read(batch, scored: scored, at: time, &anomalies)
     }
 
-    private func read(_ batch: [Member], scored: Set<[UInt8]>, _ anomalies: inout [Anomaly]) throws(RedisError) {
+    private func read(
+        _ batch: [Member],
+        scored: Set<[UInt8]>,
+        at time: Double,
+        _ anomalies: inout [Anomaly]
+    ) throws(RedisError) {
         guard !batch.isEmpty else { return }
         let replies = try client.pipeline(batch.map { RedisCommand("HMGET", $0.key, "definition", "meta") })
         for (member, reply) in zip(batch, replies) {
@@ -322,25 +328,33 @@ package final class RedBeatReader {
                 entries[member.key] = nil
                 continue
             }
-            let entry = RedBeatEntry(definition: definition, meta: fields.last?.bytes)
-            let problem = entry == nil ? RedBeatEntry.problem(definition: definition, meta: fields.last?.bytes) : ""
-            note(entry, for: member, .malformed, problem, &anomalies)
+            let meta = fields.last?.bytes
+            let known = entries[member.key]?.content
+            if let entry = RedBeatEntry(definition: definition, meta: meta, at: time, known: known) {
+                entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: entry)
+            } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
+                let problem =
+                    "is in the time zone \"\(zone)\", which this system does not have; \(TimeZone.installation)"
+                noteUnreadable(member, .timeZone, problem, &anomalies)
+            } else {
+                let problem = RedBeatEntry.problem(definition: definition, meta: meta)
+                noteUnreadable(member, .malformed, problem, &anomalies)
+            }
         }
     }
 
-    /// Keeps what was read; an entry that has become unreadable is told once.
-    private func note(
-        _ content: RedBeatEntry?,
-        for member: Member,
+    /// Keeps an entry that cannot be read, which is told once.
+    private func noteUnreadable(
+        _ member: Member,
         _ kind: Anomaly.Kind,
         _ problem: String,
         _ anomalies: inout [Anomaly]
     ) {
-        if content == nil, entries[member.key]?.content != nil || entries[member.key] == nil {
+        if entries[member.key]?.content != nil || entries[member.key] == nil {
             let key = String(decoding: member.key, as: UTF8.self)
             anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem)"))
         }
-        entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: content)
+        entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
     }
 
     // MARK: Replies

@@ -68,6 +68,14 @@ struct TaskRing {
         var retries = 0
         var errors: [String: Int] = [:]
         var inProgress: [String: Int] = [:]
+
+        /// Applications make states of their own, perhaps one for each percent.
+        private static let maximumStates = 20
+
+        mutating func add(_ count: Int, inProgress status: String) {
+            let isKept = inProgress[status] != nil || inProgress.count < Self.maximumStates
+            inProgress[isKept ? status : "OTHER", default: 0] += count
+        }
     }
 
     private let configuration: TaskConfiguration
@@ -133,7 +141,7 @@ struct TaskRing {
         for task in totals.keys {
             for status in totals[task]?.inProgress.keys.map({ $0 }) ?? [] { totals[task]?.inProgress[status] = 0 }
         }
-        for group in inProgress { totals[name(group.task)]?.inProgress[group.status, default: 0] += group.count }
+        for group in inProgress { totals[name(group.task)]?.add(group.count, inProgress: group.status) }
 
         if let before = lastObservation, now - before > Self.lateness / 2 {
             catchingUp = (before - Self.lateness, now + Self.lateness)

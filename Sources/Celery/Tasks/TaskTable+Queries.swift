@@ -27,7 +27,7 @@ extension TaskTable {
             FROM \(from(with: [.error]))
             WHERE t.\(completed.quoted) >= \(bound("$1", completed))
                 AND t.\(completed.quoted) < \(bound("$2", completed))
-                AND NOT \(isState(amongst: Self.unfinishedStates))
+                AND \(hasEnded)
             GROUP BY 1, 2, 3, 4, 8
             LIMIT \(Self.maximumGroups)
             """
@@ -39,7 +39,7 @@ extension TaskTable {
         SELECT task, state, count(*)
         FROM (
             SELECT \(text(.task)) AS task, \(state) AS state
-            FROM \(name) AS t WHERE \(isState(amongst: Self.unfinishedStates)) LIMIT \(Self.maximumGroups)
+            FROM \(name) AS t WHERE \(isInProgress) LIMIT \(Self.maximumGroups)
         ) AS unfinished
         GROUP BY 1, 2
         """
@@ -56,7 +56,7 @@ extension TaskTable {
             FROM \(name) AS t
             WHERE t.\(column.quoted) >= \(bound("$1", column)) AND t.\(column.quoted) <= \(bound("$2", column))
                 AND t.\(task.quoted)::text IN (\(names))
-                \(columns[.started] == nil ? "AND NOT \(isState(amongst: Self.unfinishedStates))" : "")
+                \(columns[.started] == nil ? "AND \(hasEnded)" : "")
             """
         }
         let all =

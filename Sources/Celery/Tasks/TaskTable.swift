@@ -1,9 +1,5 @@
 /// A task table as it was found in a database, and the SQL that reads it.
 struct TaskTable: Equatable, Sendable {
-    /// States of Celery in which a task has not ended. Source: celery/states.py, and PROGRESS by convention.
-    static let unfinishedStates = ["PENDING", "RECEIVED", "STARTED", "PROGRESS", "RETRY"]
-    /// States in which it has; anything else that has a completion time counts as OTHER.
-    static let finalStates = ["SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"]
     /// Groups in one result, which bounds its size.
     static let maximumGroups = 100_000
     /// A larger table is not read whole for what is in progress.
@@ -135,29 +131,6 @@ struct TaskTable: Equatable, Sendable {
     /// A text column, shortened to what a label may hold; NULL where there is none.
     func text(_ column: TaskColumn, length: Int = 200) -> String {
         columns[column].map { "left(t.\($0.quoted)::text, \(length))" } ?? "NULL::text"
-    }
-
-    /// The state in Celery's words.
-    var state: String {
-        guard let column = columns[.status] else { return "NULL" }
-        let value = "t.\(column.quoted)::text"
-        guard !definition.states.isEmpty else { return value }
-        let cases = definition.states.sorted { $0.key < $1.key }.map {
-            "WHEN \(Self.literal($0.key)) THEN \(Self.literal($0.value))"
-        }
-        return "(CASE \(value) \(cases.joined(separator: " ")) ELSE \(value) END)"
-    }
-
-    /// A condition that the state is one of some, which an index on it can serve.
-    func isState(amongst states: [String]) -> String {
-        guard let column = columns[.status] else { return "false" }
-        let own = definition.states.filter { states.contains($0.value) }.map(\.key)
-        let others = states.filter { definition.states[$0] == nil }
-        let wanted = Self.literals((own + others).sorted())
-        guard column.isEnumeration else { return "t.\(column.quoted)::text IN (\(wanted))" }
-        // The text of an ENUM finds no index, and a word that is none of its values is an error.
-        let values = "SELECT v FROM unnest(enum_range(NULL::\(column.type))) AS v WHERE v::text IN (\(wanted))"
-        return "t.\(column.quoted) = ANY (ARRAY(\(values)))"
     }
 
     /// The class of the exception with which a task failed.

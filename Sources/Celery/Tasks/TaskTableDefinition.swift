@@ -28,6 +28,10 @@ package struct TaskTableDefinition: Equatable, Sendable {
     package var columns: [TaskColumn: String]
     /// What it calls Celery's states, where it has other words.
     package var states: [String: String] = [:]
+    /// Whether a completion time tells that a task has ended, whatever its state is called. Celery writes it at each change
+    /// of state; who has words of their own is taken to write it at the end.
+    package var completionIsEnd: Bool { isCompletionEnd || !states.isEmpty }
+    private var isCompletionEnd = false
     /// The zone of times without one; the server's own where nil.
     package var zone: String?
     /// Other tables with more about the same tasks, by the same id.
@@ -38,7 +42,8 @@ package struct TaskTableDefinition: Equatable, Sendable {
         package var columns: [TaskColumn: String]
     }
 
-    package init(table: String, columns: [TaskColumn: String], details: [Detail] = []) {
+    package init(table: String, columns: [TaskColumn: String], details: [Detail] = [], isCompletionEnd: Bool = false) {
+        self.isCompletionEnd = isCompletionEnd
         self.table = table
         self.columns = columns
         self.details = details
@@ -56,7 +61,8 @@ package struct TaskTableDefinition: Equatable, Sendable {
                 .id: "task_id", .task: "task_name", .status: "status", .completed: "completed_time",
                 .started: "task_time", .retries: "retry_count", .error: "error_message", .traceback: "traceback",
                 .root: "root_task_id", .chainTotal: "chain_total",
-            ]
+            ],
+            isCompletionEnd: true
         ),
         TaskTableDefinition(
             table: "task_logs",
@@ -70,7 +76,8 @@ package struct TaskTableDefinition: Equatable, Sendable {
                     table: "task_metadata",
                     columns: [.id: "task_id", .root: "root_task_id", .chainTotal: "chain_total"]
                 ),
-            ]
+            ],
+            isCompletionEnd: true
         ),
         // Source: django_celery_results/models.py, `TaskResult`.
         TaskTableDefinition(

@@ -54,4 +54,24 @@ package struct TimeZone: Equatable, Sendable {
         let late = wall - Double(after)
         return offset(at: late) == after ? late : early
     }
+
+    /// The same where the clock may have been put back: of two moments the later, unless that is after `latest`.
+    func moment(of time: CivilTime, notAfter latest: Double) -> Double {
+        second(of: time).flatMap { $0 <= latest ? $0 : nil } ?? moment(of: time)
+    }
+
+    /// The same: of two moments the earlier, unless that is before `earliest`.
+    func moment(of time: CivilTime, notBefore earliest: Double) -> Double {
+        let first = moment(of: time)
+        return first < earliest ? second(of: time) ?? first : first
+    }
+
+    /// The moment at which the wall clock shows a time again, after it was put back; nil for one that it shows only once.
+    private func second(of time: CivilTime) -> Double? {
+        let wall = time.secondsSinceEpoch
+        let before = offset(at: wall - 86_400)
+        let after = offset(at: wall + 86_400)
+        let late = wall - Double(after)
+        return after < before && offset(at: late) == after && offset(at: wall - Double(before)) == before ? late : nil
+    }
 }

@@ -4,9 +4,9 @@ internal import Synchronization
 enum TimeZoneCache {
     /// Names come from foreign data, so their number is bounded.
     private static let maximumZones = 1000
-    private static let zones = Mutex<[RedBeatEntry.Zone: TimeZone?]>([:])
+    private static let zones = Mutex<[RedBeatEntry.Zone: TimeZone]>([:])
 
-    /// - Returns: nil when the system has no such zone.
+    /// - Returns: nil when the system has no such zone, until someone installs it.
     static func zone(_ zone: RedBeatEntry.Zone) -> TimeZone? {
         switch zone {
         case .offset(let seconds):
@@ -16,7 +16,7 @@ enum TimeZoneCache {
                 if let known = zones[zone] { return known }
                 if zones.count >= maximumZones { zones.removeAll() }
                 let loaded = TimeZone(identifier: identifier)
-                zones[zone] = .some(loaded)
+                if let loaded { zones[zone] = loaded }
                 return loaded
             }
         }

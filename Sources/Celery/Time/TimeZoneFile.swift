@@ -1,12 +1,19 @@
 internal import Glibc
 
 extension TimeZone {
-    /// Reads a zone by its IANA name from the system's zone files.
+    /// Where the system keeps its zone files: TZDIR, as the C library has it, or the usual folder.
+    package static let systemFolder = getenv("TZDIR").map { String(cString: $0) } ?? "/usr/share/zoneinfo"
+
+    /// What helps where a zone is missing.
+    package static let installation = "install or update tzdata"
+
+    /// Reads a zone by its IANA name from the system's zone files. Where the system lacks the name, any other name of the
+    /// same zone does.
     ///
     /// Own code rather than Foundation's TimeZone, which needs ICU and its tens of megabytes, and rather than the C
     /// library's `tzset`, which changes the zone of the whole process.
     /// - Returns: nil when the name is no plain IANA name, or the system has no such zone.
-    package init?(identifier: String, folder: String = "/usr/share/zoneinfo") {
+    package init?(identifier: String, folder: String = systemFolder) {
         if ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Z"].contains(identifier) {
             self = .utc
             return
@@ -20,10 +27,21 @@ extension TimeZone {
                         || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "+")
                 }
         }
-        guard plain, identifier.utf8.count <= 64, let bytes = Self.contents(of: "\(folder)/\(identifier)") else {
-            return nil
+        guard plain, identifier.utf8.count <= 64 else { return nil }
+        if let zone = Self.contents(of: "\(folder)/\(identifier)").flatMap({ TimeZone(tzif: $0) }) {
+            self = zone
+            return
         }
-        self.init(tzif: bytes)
+        let names = TimeZoneLinks.names(of: identifier)
+        guard !names.contains("Etc/UTC"), !names.contains("Etc/GMT") else {
+            self = .utc
+            return
+        }
+        let others = names.lazy.filter { $0 != identifier }.compactMap { name in
+            Self.contents(of: "\(folder)/\(name)").flatMap { TimeZone(tzif: $0) }
+        }
+        guard let zone = others.first else { return nil }
+        self = zone
     }
 
     /// Reads a TZif file of version 2 or later. Source: RFC 9636.
