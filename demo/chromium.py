@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.11
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-SECONDS = 30.0  # longest wait for an answer that normally takes a moment
+SECONDS = 60.0  # longest wait for an answer that normally takes a moment
 STOP_SECONDS = 5.0
 
 

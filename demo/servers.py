@@ -1,7 +1,7 @@
 """Private Redis and PostgreSQL servers, and the child processes that everything here is made of.
 
-Servers listen on loopback only, on a free port, and keep their data in a folder that the caller
-gives and removes. A child ends with the thread that started it, even when that is killed: the
+Servers listen on loopback only, on a port of their own, and keep their data in a folder that the
+caller gives and removes. A child ends with the thread that started it, even when that is killed: the
 kernel then sends it its own stop signal (`setpriv --pdeathsig`). Linux only.
 """
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LOG_TAIL_BYTES = 2000
-START_SECONDS = 20.0
-STOP_SECONDS = 30.0
-INITDB_SECONDS = 60.0
 POLL_SECONDS = 0.02
+# Longest wait for whatever is bound to come. It ends what would hang for ever, and says nothing of
+# how long a thing may take: that is the affair of benchmarks, on a machine that does nothing else.
+PATIENCE_SECONDS = 60.0
 
 # What a child sees of our environment. The rest (a CELERY_BROKER_URL, say) is the user's own affair.
 # Sanitizers are told by it what to do when they have found something.
@@ -43,24 +43,58 @@ PORTS = range(20000, 32000)
 PORT_ATTEMPTS = 100
 
 
-def free_port(preferred: int | None = None) -> int:
-    """A loopback TCP port on which nobody listens: `preferred` if that is free, else a random one."""
+class Port(int):
+    """The number of a TCP port that nobody else is given as long as this object lives.
+
+    Held by a socket that is bound and does not listen. It binds alone, so that the port was nobody's,
+    and allows others beside it only then (SO_REUSEADDR). Servers, which all allow that too, listen
+    on the port, end and come back, and it is theirs all the time; while none of them is up, clients
+    are refused.
+    """
+
+    _holder: socket.socket
+
+    def __new__(cls, number: int) -> Self:
+        """OSError when somebody has it, be it on one address alone."""
+        dual = socket.has_dualstack_ipv6()
+        holder = socket.socket(socket.AF_INET6 if dual else socket.AF_INET)
+        try:
+            if dual:
+                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            holder.bind(("", number))
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        except OSError:
+            holder.close()
+            raise
+        port = super().__new__(cls, number)
+        port._holder = holder
+        return port
+
+    def __del__(self) -> None:
+        self._holder.close()
+
+
+def free_port(preferred: int | None = None) -> Port:
+    """A port for a server of ours, or for none: `preferred` if that is free, else a random one.
+
+    It stays so while the object is kept, which the number in a text does not do.
+    """
     candidates = [] if preferred is None else [preferred]
     candidates += random.sample(PORTS, PORT_ATTEMPTS)
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                # The wildcard address also collides with a server on another of our addresses.
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
+    for number in candidates:
+        try:
+            return Port(number)
+        except OSError:
+            continue
     raise OSError(f"no free port in {PORT_ATTEMPTS} attempts")
 
 
 def wait_until(condition: Callable[[], Answer], timeout: float, what: str) -> Answer:
-    """The first true value of `condition`; TimeoutError naming `what` after `timeout` seconds."""
+    """The first true value of `condition`; TimeoutError naming `what` when it does not come.
+
+    That is after `timeout` seconds, and not before PATIENCE_SECONDS: a machine may be busy.
+    """
+    timeout = max(timeout, PATIENCE_SECONDS)
     deadline = time.monotonic() + timeout
     while True:
         answer = condition()
@@ -132,7 +166,7 @@ class Process:
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: not self.running or self.answers(), START_SECONDS, "it to answer")
+            wait_until(lambda: not self.running or self.answers(), PATIENCE_SECONDS, "it to answer")
             if not self.running:
                 raise TimeoutError(f"it ended with status {self._child.returncode}")
         except TimeoutError as error:
@@ -143,7 +177,7 @@ class Process:
             raise
 
     def stop(self) -> int | None:
-        """Ends the child gracefully, and by force after STOP_SECONDS. Harmless when it is down.
+        """Ends the child gracefully, and by force after PATIENCE_SECONDS. Harmless when it is down.
 
         Its exit status, negative for a signal as in `subprocess`; None when it was down already.
         """
@@ -154,7 +188,7 @@ class Process:
             self.resume()
             child.send_signal(self.stop_signal)
             try:
-                child.wait(STOP_SECONDS)
+                child.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 pass
         self.kill()
@@ -182,7 +216,7 @@ class Process:
         except ProcessLookupError:
             pass
         # A server's own children hold its shared memory until they are gone.
-        wait_until(lambda: not any(map(_lives, pids)), STOP_SECONDS, f"{self.name} to be dead")
+        wait_until(lambda: not any(map(_lives, pids)), PATIENCE_SECONDS, f"{self.name} to be dead")
         self._child = None
 
     def pause(self) -> None:
@@ -309,7 +343,7 @@ class PostgresServer(Process):
     def answers(self) -> bool:
         command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         command += ["-d", self.DATABASE]
-        return subprocess.run(command, check=False, timeout=5).returncode == 0
+        return subprocess.run(command, check=False, timeout=PATIENCE_SECONDS).returncode == 0
 
     def _initialize(self) -> None:
         """Makes the data folder; RuntimeError with initdb's words when that fails."""
@@ -327,7 +361,7 @@ class PostgresServer(Process):
             initdb = Process("initdb", self.folder, command, user=self.user)
             try:
                 initdb.start()
-                status = initdb.wait(INITDB_SECONDS)
+                status = initdb.wait(PATIENCE_SECONDS)
             finally:
                 initdb.kill()
         if status != 0:

@@ -17,7 +17,7 @@ import pytest
 from servers import Process, free_port, wait_until
 from stack import PROJECT, exporter_binary
 
-SECONDS = 30.0  # longest wait for something that normally takes a few
+SECONDS = 60.0  # longest wait for something that normally takes a few
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What goes on until it is stopped.
 ENDLESS = re.compile(r"celery -A shop (worker|beat)|celery-beat-exporter\b(?! check)")
@@ -55,11 +55,11 @@ class Reader:
     def __init__(self, folder: Path, redis_url: str, database_url: str) -> None:
         self._folder = folder
         self._started: list[Process] = []
-        port = free_port()
+        self._port = free_port()
         self._addresses = {
             "redis://localhost:6379/0": redis_url,
             "user:password@localhost:5432/shop": database_url.partition("://")[2],
-            "http://localhost:9808": f"http://127.0.0.1:{port}",
+            "http://localhost:9808": f"http://127.0.0.1:{self._port}",
         }
         programs = folder / "programs"
         programs.mkdir()
@@ -68,7 +68,7 @@ class Reader:
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "CELERY_BEAT_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{port}",
+            "CELERY_BEAT_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{self._port}",
             "CELERY_BEAT_EXPORTER_COLLECT_INTERVAL": "500ms",
         }
 

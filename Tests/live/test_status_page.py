@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
 
 PHONE = (360, 740)
-REFRESH_SECONDS = 30  # longest wait for what the page does every 10 s
+REFRESH_SECONDS = 60  # longest wait for what the page does every 10 s
 HEADLINE = "document.querySelector('h1')?.textContent"
 AS_OF = "document.querySelector('footer time')?.textContent"
 ROWS = "document.querySelectorAll('tbody tr').length"

@@ -15,7 +15,7 @@ from servers import Process, free_port, wait_until
 from stack import Exporter, fetch
 from test_configuration import NOWHERE
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 BINARY = Exporter(Path(os.devnull)).command[0]
 SOURCE = f"--broker.url=redis://{NOWHERE}"
 
@@ -54,6 +54,7 @@ class Activated(Process):
     """An exporter that has been given sockets."""
 
     def __init__(self, folder: Path, *kinds: str | int | Path) -> None:
+        self._kinds = kinds  # ports amongst them stay ours
         sockets = ",".join(map(str, kinds))
         command = [sys.executable, "-c", PARENT, sockets, BINARY, "--web.systemd-socket", SOURCE]
         super().__init__("activated", folder, command)
