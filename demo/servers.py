@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -41,52 +42,50 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "TSAN_OPTIONS", "ASAN_OPTIONS")
 # it cannot be connected to itself.
 PORTS = range(20000, 32000)
 PORT_ATTEMPTS = 100
+PORTS_HELD = 200
 
 
-class Port(int):
-    """The number of a TCP port that nobody else is given as long as this object lives.
-
-    Held by a socket that is bound and does not listen. It binds alone, so that the port was nobody's,
-    and allows others beside it only then (SO_REUSEADDR). Servers, which all allow that too, listen
-    on the port, end and come back, and it is theirs all the time; while none of them is up, clients
-    are refused.
-    """
-
-    _holder: socket.socket
-
-    def __new__(cls, number: int) -> Self:
-        """OSError when somebody has it, be it on one address alone."""
-        dual = socket.has_dualstack_ipv6()
-        holder = socket.socket(socket.AF_INET6 if dual else socket.AF_INET)
-        try:
-            if dual:
-                holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            holder.bind(("", number))
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        except OSError:
-            holder.close()
-            raise
-        port = super().__new__(cls, number)
-        port._holder = holder
-        return port
-
-    def __del__(self) -> None:
-        self._holder.close()
+# Sockets that hold ports, the latest ones.
+_holders: deque[socket.socket] = deque()
 
 
-def free_port(preferred: int | None = None) -> Port:
+def free_port(preferred: int | None = None) -> int:
     """A port for a server of ours, or for none: `preferred` if that is free, else a random one.
 
-    It stays so while the object is kept, which the number in a text does not do.
+    Nobody else is given it while this process runs, or until PORTS_HELD more were asked for: by then
+    the servers that stay listen on theirs, and the others are gone.
     """
     candidates = [] if preferred is None else [preferred]
     candidates += random.sample(PORTS, PORT_ATTEMPTS)
-    for number in candidates:
+    for port in candidates:
         try:
-            return Port(number)
+            _holders.append(_holder(port))
         except OSError:
             continue
+        if len(_holders) > PORTS_HELD:
+            _holders.popleft().close()
+        return port
     raise OSError(f"no free port in {PORT_ATTEMPTS} attempts")
+
+
+def _holder(port: int) -> socket.socket:
+    """A socket that is bound and does not listen; OSError when somebody has the port.
+
+    It binds alone, so that the port was nobody's, and allows others beside it only then
+    (SO_REUSEADDR). Servers, which all allow that too, listen on the port, end and come back, and it
+    is theirs all the time. While none of them is up, clients are refused.
+    """
+    dual = socket.has_dualstack_ipv6()
+    holder = socket.socket(socket.AF_INET6 if dual else socket.AF_INET)
+    try:
+        if dual:
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        holder.bind(("", port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        holder.close()
+        raise
+    return holder
 
 
 def wait_until(condition: Callable[[], Answer], timeout: float, what: str) -> Answer:

@@ -162,14 +162,14 @@ class Cluster:
     def __init__(self, folder: Path, stack: contextlib.ExitStack, *, replicas: int = 0) -> None:
         options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"]
         # Without a number the bus takes one that somebody else may have.
-        self._buses = [free_port() for _ in range(3 * (1 + replicas))]
+        buses = [free_port() for _ in range(3 * (1 + replicas))]
         self.nodes = [
             stack.enter_context(
                 self._node(folder / f"node-{number}", [*options, "--cluster-port", str(bus)])
             )
-            for number, bus in enumerate(self._buses)
+            for number, bus in enumerate(buses)
         ]
-        places = [f"127.0.0.1:{node.port}@{bus}" for node, bus in zip(self.nodes, self._buses)]
+        places = [f"127.0.0.1:{node.port}@{bus}" for node, bus in zip(self.nodes, buses)]
         create = ["redis-cli", *self._command_line_options, "--cluster", "create", *places]
         create += ["--cluster-replicas", str(replicas), "--cluster-yes"]
         done = subprocess.run(create, capture_output=True, text=True, timeout=60, check=False)

@@ -55,11 +55,11 @@ class Reader:
     def __init__(self, folder: Path, redis_url: str, database_url: str) -> None:
         self._folder = folder
         self._started: list[Process] = []
-        self._port = free_port()
+        port = free_port()
         self._addresses = {
             "redis://localhost:6379/0": redis_url,
             "user:password@localhost:5432/shop": database_url.partition("://")[2],
-            "http://localhost:9808": f"http://127.0.0.1:{self._port}",
+            "http://localhost:9808": f"http://127.0.0.1:{port}",
         }
         programs = folder / "programs"
         programs.mkdir()
@@ -68,7 +68,7 @@ class Reader:
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "CELERY_BEAT_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{self._port}",
+            "CELERY_BEAT_EXPORTER_WEB_LISTEN_ADDRESS": f"127.0.0.1:{port}",
             "CELERY_BEAT_EXPORTER_COLLECT_INTERVAL": "500ms",
         }
 

@@ -201,8 +201,7 @@ def test_a_refusal_tells_more_than_a_dead_node(
 ) -> None:
     cluster.show(authorities[0].issue("node", f"subjectAltName={NAME}"))
     first, _, parameters = cluster.url_of(cluster.nodes[0]).partition("?")
-    nobody = free_port()
-    watcher = watch(exporter, cluster, f"{first},127.0.0.1:{nobody}?{parameters}")
+    watcher = watch(exporter, cluster, f"{first},127.0.0.1:{free_port()}?{parameters}")
     assert entries(watcher) is None
     assert "is for another name" in watcher.log.read_text()
 

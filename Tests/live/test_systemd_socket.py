@@ -54,7 +54,6 @@ class Activated(Process):
     """An exporter that has been given sockets."""
 
     def __init__(self, folder: Path, *kinds: str | int | Path) -> None:
-        self._kinds = kinds  # ports amongst them stay ours
         sockets = ",".join(map(str, kinds))
         command = [sys.executable, "-c", PARENT, sockets, BINARY, "--web.systemd-socket", SOURCE]
         super().__init__("activated", folder, command)

@@ -355,7 +355,6 @@ def test_many_targets_do_not_feel_one_that_hangs_and_one_that_is_dead(
 ) -> None:
     fill_redis(redis_url)
     fill_database(database_url)
-    nobody = free_port()
     targets = {f"redis{number}": {"broker.url": redis_url} for number in range(MANY - 7)}
     targets |= {
         f"both{number}": {"broker.url": redis_url, "database.url": database_url}
@@ -367,7 +366,7 @@ def test_many_targets_do_not_feel_one_that_hangs_and_one_that_is_dead(
                 "targets": {
                     **targets,
                     "hung": {"broker.url": own_redis.url},
-                    "dead": {"broker.url": f"redis://127.0.0.1:{nobody}"},
+                    "dead": {"broker.url": f"redis://127.0.0.1:{free_port()}"},
                 }
             }
         )
