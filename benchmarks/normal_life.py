@@ -25,7 +25,7 @@ from watched import Watched
 from servers import wait_until
 from stack import Alert, write_json
 
-START_SECONDS = 180.0
+START_SECONDS = 90.0
 # What is known of a beat's return: a collection, a scrape, a rule that looks back over a minute.
 RETURN_SECONDS = 75.0
 Event = Callable[[], None]
@@ -69,12 +69,14 @@ class Life:
         )
 
     def start(self) -> None:
-        """Returns when every beat has been seen alive."""
+        """Returns when every beat has been seen alive, or says which was not."""
         for one in self.applications.values():
             one.start()
         self.parts.enter_context(self.watched)
-        for name in self.applications:
-            wait_until(lambda name=name: self._is_alive(name), START_SECONDS, f"{name} to be alive")
+        try:
+            wait_until(lambda: not self._unseen(), START_SECONDS, "every beat to be seen alive")
+        except TimeoutError as error:
+            say(f"{error}, in vain for {', '.join(self._unseen())}")
 
     def events(self) -> Iterator[Event]:
         """Each event in turn, every round in another order."""
@@ -134,14 +136,14 @@ class Life:
 
     # What is told
 
-    def _is_alive(self, name: str) -> bool:
-        """Whether every scheduler of that target is up."""
-        told = [
-            value
-            for (family, _), value in self.watched.exporter.probe(name).items()
-            if family == "celery_beat_up"
-        ]
-        return bool(told) and set(told) == {1}
+    def _unseen(self) -> list[str]:
+        """The targets of which not every scheduler is up."""
+
+        def told(name: str) -> set[float]:
+            metrics = self.watched.exporter.probe(name)
+            return {value for (family, _), value in metrics.items() if family == "celery_beat_up"}
+
+        return [name for name in self.applications if told(name) != {1}]
 
     def _on_alert(self, alert: Alert) -> None:
         if alert.status != "firing":
