@@ -29,12 +29,12 @@ LOOP = 5.0  # DatabaseScheduler's own loop interval
 GRACE = 3.0
 COLLECT = 0.2
 FLAGS = (f"--collect.interval={COLLECT * 1000:.0f}ms", f"--beat.grace={GRACE:.0f}s")
+# What a busy machine adds to a moment that was computed.
+SLACK = 10.0
 # Half of what the last digit of a sum of two times may be off.
 ROUNDING = 0.001
 # An idle session's scans may be told this much later.
 REPORT_DELAY = 10.0
-# Seconds between the beginnings of two collections, where a machine is so busy.
-COLLECT_AT_MOST = 3.0
 # CONN_MAX_AGE: a connection that is renewed at every tick, and one that is kept.
 RENEWED, KEPT = 0, 600
 
@@ -192,8 +192,8 @@ def dies_on_time(exporter: Exporter, seen: bool = True) -> Metrics:
     # The end of a session tells its last scans, which may pass for one tick more.
     loop = value(metrics, "celery_beat_max_loop_interval_seconds")
     latest = ended + (2 * loop if seen else loop + 2 * REPORT_DELAY)
-    late = COLLECT_AT_MOST + value(metrics, "celery_beat_grace_seconds")
-    assert value(metrics, "celery_beat_deadline_timestamp_seconds") < latest + late, "it lives on"
+    deadline = value(metrics, "celery_beat_deadline_timestamp_seconds")
+    assert deadline < latest + SLACK, "it shows life after its end"
     return metrics
 
 
