@@ -18,7 +18,7 @@ from pathlib import Path
 from measuring import Bar, RedisExporter, Table, fill_queues, queue_exporter
 
 # isort: split
-from servers import START_SECONDS, RedisServer
+from servers import PATIENCE_SECONDS, RedisServer
 from stack import WebProcess
 
 QUEUES = 20
@@ -40,7 +40,7 @@ def metrics(port: int) -> str | None:
     with socket.socket() as connection:
         if connection.connect_ex(("127.0.0.1", port)) != 0:
             return None
-        connection.settimeout(START_SECONDS)
+        connection.settimeout(PATIENCE_SECONDS)
         connection.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(PIECE_BYTES), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -60,7 +60,7 @@ def start(process: WebProcess, queue: str, into: Starts) -> None:
     )
     answered = False
     try:
-        while time.perf_counter() - begin < START_SECONDS:
+        while time.perf_counter() - begin < PATIENCE_SECONDS:
             text = metrics(process.port)
             if text is None:
                 time.sleep(PAUSE_SECONDS)
@@ -72,7 +72,7 @@ def start(process: WebProcess, queue: str, into: Starts) -> None:
             if f'"{queue}"' in text:
                 into.queues.append(took)
                 return
-        raise TimeoutError(f"{process.name} told no length of {queue} in {START_SECONDS:g} s")
+        raise TimeoutError(f"{process.name} told no length of {queue} in {PATIENCE_SECONDS:g} s")
     finally:
         child.kill()
         child.wait()

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.11
 
 START_SECONDS = 60.0
+# What the relabelling of docs/configuration.md makes of a target, but for its name.
+PROBE = {"__metrics_path__": "/probe"}
 
 
 class Watched:
@@ -33,11 +35,14 @@ class Watched:
         self,
         folder: Path,
         *flags: str,
+        targets: Sequence[str] = (),
         keep_firing: str | None = None,
         on_alert: Callable[[Alert], None] = lambda alert: None,
         **environment: str,
     ) -> None:
-        """`keep_firing` replaces how long alerts go on after their cause."""
+        """`targets` are scraped besides, by their names in the exporter's file. `keep_firing` replaces
+        how long alerts go on after their cause.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         rules = folder / "rules.yml"
         text = RULES.read_text()
@@ -52,6 +57,7 @@ class Watched:
             exporter_port=self.exporter.port,
             alertmanager_port=self.alertmanager.port,
             rules=rules,
+            targets=[{}, *({**PROBE, "__param_target": name, "target": name} for name in targets)],
         )
         self._parts = contextlib.ExitStack()
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from typing import Self  # Python 3.11
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-SECONDS = 30.0  # longest wait for an answer that normally takes a moment
+SECONDS = 60.0  # longest wait for an answer that normally takes a moment
 STOP_SECONDS = 5.0
+
+
+class Refusal(RuntimeError):
+    """Chromium does not do what it was told, as while a page makes way for the next one."""
 
 
 class Chromium:
@@ -67,7 +71,7 @@ class Chromium:
     def call(
         self, method: str, parameters: dict[str, Any] | None = None, session: str | None = None
     ) -> dict[str, Any]:
-        """The result of one command; RuntimeError when Chromium refuses, TimeoutError without one."""
+        """The result of one command; Refusal when Chromium refuses, TimeoutError without one."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters or {}}
         if session is not None:
@@ -79,7 +83,7 @@ class Chromium:
             if answer.get("id") != self._number:
                 self._note(answer)
             elif "error" in answer:
-                raise RuntimeError(f"{method}: {answer['error']['message']}")
+                raise Refusal(f"{method}: {answer['error']['message']}")
             else:
                 return answer["result"]
 
@@ -150,9 +154,7 @@ class Page:
         answer = self.call("Page.navigate", url=url)
         if "errorText" in answer:
             raise RuntimeError(f"{url}: {answer['errorText']}")
-        wait_until(
-            lambda: self.evaluate("document.readyState") == "complete", SECONDS, f"{url} loaded"
-        )
+        self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page; RuntimeError when it throws."""
@@ -164,8 +166,13 @@ class Page:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, timeout: float = SECONDS) -> Any:
-        """The first true value of an expression in the page."""
-        return wait_until(lambda: self.evaluate(expression), timeout, expression)
+        """The first true value of an expression in the page, or in the one that comes after it."""
+
+        def value() -> Any:
+            with contextlib.suppress(Refusal):
+                return self.evaluate(expression)
+
+        return wait_until(value, timeout, expression)
 
     def text(self) -> str:
         """What a reader sees."""

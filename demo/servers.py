@@ -1,7 +1,7 @@
 """Private Redis and PostgreSQL servers, and the child processes that everything here is made of.
 
-Servers listen on loopback only, on a free port, and keep their data in a folder that the caller
-gives and removes. A child ends with the thread that started it, even when that is killed: the
+Servers listen on loopback only, on a port of their own, and keep their data in a folder that the
+caller gives and removes. A child ends with the thread that started it, even when that is killed: the
 kernel then sends it its own stop signal (`setpriv --pdeathsig`). Linux only.
 """
 
@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LOG_TAIL_BYTES = 2000
-START_SECONDS = 20.0
-STOP_SECONDS = 30.0
-INITDB_SECONDS = 60.0
 POLL_SECONDS = 0.02
+# Longest wait for whatever is bound to come. It ends what would hang for ever, and says nothing of
+# how long a thing may take: that is the affair of benchmarks, on a machine that does nothing else.
+PATIENCE_SECONDS = 60.0
 
 # What a child sees of our environment. The rest (a CELERY_BROKER_URL, say) is the user's own affair.
 # Sanitizers are told by it what to do when they have found something.
@@ -41,26 +42,58 @@ INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "TSAN_OPTIONS", "ASAN_OPTIONS")
 # it cannot be connected to itself.
 PORTS = range(20000, 32000)
 PORT_ATTEMPTS = 100
+PORTS_HELD = 200
+
+
+# Sockets that hold ports, the latest ones.
+_holders: deque[socket.socket] = deque()
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A loopback TCP port on which nobody listens: `preferred` if that is free, else a random one."""
+    """A port for a server of ours, or for none: `preferred` if that is free, else a random one.
+
+    Nobody else is given it while this process runs, or until PORTS_HELD more were asked for: by then
+    the servers that stay listen on theirs, and the others are gone.
+    """
     candidates = [] if preferred is None else [preferred]
     candidates += random.sample(PORTS, PORT_ATTEMPTS)
     for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                # The wildcard address also collides with a server on another of our addresses.
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
+        try:
+            _holders.append(_holder(port))
+        except OSError:
+            continue
+        if len(_holders) > PORTS_HELD:
+            _holders.popleft().close()
+        return port
     raise OSError(f"no free port in {PORT_ATTEMPTS} attempts")
 
 
+def _holder(port: int) -> socket.socket:
+    """A socket that is bound and does not listen; OSError when somebody has the port.
+
+    It binds alone, so that the port was nobody's, and allows others beside it only then
+    (SO_REUSEADDR). Servers, which all allow that too, listen on the port, end and come back, and it
+    is theirs all the time. While none of them is up, clients are refused.
+    """
+    dual = socket.has_dualstack_ipv6()
+    holder = socket.socket(socket.AF_INET6 if dual else socket.AF_INET)
+    try:
+        if dual:
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        holder.bind(("", port))
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError:
+        holder.close()
+        raise
+    return holder
+
+
 def wait_until(condition: Callable[[], Answer], timeout: float, what: str) -> Answer:
-    """The first true value of `condition`; TimeoutError naming `what` after `timeout` seconds."""
+    """The first true value of `condition`; TimeoutError naming `what` when it does not come.
+
+    That is after `timeout` seconds, and not before PATIENCE_SECONDS: a machine may be busy.
+    """
+    timeout = max(timeout, PATIENCE_SECONDS)
     deadline = time.monotonic() + timeout
     while True:
         answer = condition()
@@ -132,7 +165,7 @@ class Process:
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: not self.running or self.answers(), START_SECONDS, "it to answer")
+            wait_until(lambda: not self.running or self.answers(), PATIENCE_SECONDS, "it to answer")
             if not self.running:
                 raise TimeoutError(f"it ended with status {self._child.returncode}")
         except TimeoutError as error:
@@ -143,7 +176,7 @@ class Process:
             raise
 
     def stop(self) -> int | None:
-        """Ends the child gracefully, and by force after STOP_SECONDS. Harmless when it is down.
+        """Ends the child gracefully, and by force after PATIENCE_SECONDS. Harmless when it is down.
 
         Its exit status, negative for a signal as in `subprocess`; None when it was down already.
         """
@@ -154,7 +187,7 @@ class Process:
             self.resume()
             child.send_signal(self.stop_signal)
             try:
-                child.wait(STOP_SECONDS)
+                child.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 pass
         self.kill()
@@ -182,7 +215,7 @@ class Process:
         except ProcessLookupError:
             pass
         # A server's own children hold its shared memory until they are gone.
-        wait_until(lambda: not any(map(_lives, pids)), STOP_SECONDS, f"{self.name} to be dead")
+        wait_until(lambda: not any(map(_lives, pids)), PATIENCE_SECONDS, f"{self.name} to be dead")
         self._child = None
 
     def pause(self) -> None:
@@ -309,7 +342,7 @@ class PostgresServer(Process):
     def answers(self) -> bool:
         command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         command += ["-d", self.DATABASE]
-        return subprocess.run(command, check=False, timeout=5).returncode == 0
+        return subprocess.run(command, check=False, timeout=PATIENCE_SECONDS).returncode == 0
 
     def _initialize(self) -> None:
         """Makes the data folder; RuntimeError with initdb's words when that fails."""
@@ -327,7 +360,7 @@ class PostgresServer(Process):
             initdb = Process("initdb", self.folder, command, user=self.user)
             try:
                 initdb.start()
-                status = initdb.wait(INITDB_SECONDS)
+                status = initdb.wait(PATIENCE_SECONDS)
             finally:
                 initdb.kill()
         if status != 0:

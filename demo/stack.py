@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
-from servers import PostgresServer, Process, RedisServer, free_port, wait_until
+from servers import (
+    PATIENCE_SECONDS,
+    PostgresServer,
+    Process,
+    RedisServer,
+    free_port,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11
@@ -33,7 +40,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 RULES = PROJECT / "alerts" / "celery-beat.rules.yml"
-HTTP_TIMEOUT_SECONDS = 5
 ALERT_BODY_BYTES = 1 << 20
 ALERTS_KEPT = 1000
 SHUTDOWN_POLL_SECONDS = 0.05
@@ -45,7 +51,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def fetch(url: str) -> str:
     """The body of a 200 answer; OSError for any other and for none in time."""
     try:
-        with _opener.open(url, timeout=HTTP_TIMEOUT_SECONDS) as answer:
+        with _opener.open(url, timeout=PATIENCE_SECONDS) as answer:
             return answer.read().decode()
     except http.client.HTTPException as error:
         raise OSError(f"{url}: {error!r}") from error
@@ -322,7 +328,7 @@ class Webhook:
         webhook = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            timeout = HTTP_TIMEOUT_SECONDS
+            timeout = PATIENCE_SECONDS
 
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))

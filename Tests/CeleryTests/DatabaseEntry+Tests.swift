@@ -13,7 +13,8 @@ extension DatabaseEntry {
             start: nil,
             expires: nil,
             isOneOff: false,
-            timing: timing
+            timing: timing,
+            unknownZone: nil
         )
     }
 }

@@ -110,7 +110,7 @@ private final class AnyRedis: Sendable {
     func answers(_ bytes: [UInt8], _ read: (RedisClient) throws -> Void) -> String? {
         said.withLock { $0 = bytes }
         let address = RedisAddress(servers: .single(.unix(path: path)))
-        let limits = RedisLimits(timeout: .seconds(10), replyBytes: 1 << 20)
+        let limits = RedisLimits(timeout: .seconds(60), replyBytes: 1 << 20)
         do {
             try read(RedisClient(address: address, limits: limits))
         } catch let error as RedisError {
@@ -154,7 +154,7 @@ private final class AnyWeb: Sendable {
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var patience = timeval(tv_sec: 30, tv_usec: 0)
+        var patience = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
         let status = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {

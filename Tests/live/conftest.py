@@ -30,6 +30,19 @@ from stack import Exporter
 from test_configuration import NOWHERE
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files of this run alone.
+
+    Those of all runs are in one folder otherwise, which each run closes to other users when it
+    begins: a PostgreSQL of another run, which has a user of its own, would lose its data.
+    """
+    if config.option.basetemp is None:
+        folder = tempfile.mkdtemp(prefix="celery-beat-exporter-tests-")
+        config.option.basetemp = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_servers() -> Iterator[None]:
     """The demo's stack starts servers of its own, whatever is set."""

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from stack import Metrics
 
 FOLDER = Path(__file__).resolve().parent
-SECONDS = 30.0  # longest wait
+SECONDS = 60.0  # longest wait
 LOOP = 5.0  # DatabaseScheduler's own loop interval
-GRACE = 2.0
+GRACE = 3.0
 COLLECT = 0.2
 FLAGS = (f"--collect.interval={COLLECT * 1000:.0f}ms", f"--beat.grace={GRACE:.0f}s")
-# Sampling, a busy machine, and one collection more.
-SLACK = 1.5
+# What a busy machine adds to a moment that was computed.
+SLACK = 10.0
+# Half of what the last digit of a sum of two times may be off.
+ROUNDING = 0.001
 # An idle session's scans may be told this much later.
 REPORT_DELAY = 10.0
 # CONN_MAX_AGE: a connection that is renewed at every tick, and one that is kept.
@@ -175,6 +178,40 @@ def up_is(exporter: Exporter, expected: float | None) -> Metrics:
         lambda metrics: value(metrics, "celery_beat_up") == expected,
         f"celery_beat_up {expected}",
     )
+
+
+def dies_on_time(exporter: Exporter, seen: bool = True) -> Metrics:
+    """The first metrics without a beat that has just been killed or paused.
+
+    Until then it was up in each, and its time was not over when the database was looked at. How
+    long that was depends on nothing but its last sign of life, which is `seen` at once if its
+    sessions are, and else told later.
+    """
+    ended = time.time()
+
+    def dead() -> Metrics | None:
+        metrics = exporter.metrics()
+        check_time(metrics)
+        return None if value(metrics, "celery_beat_up") else metrics
+
+    metrics = wait_until(dead, SECONDS, "beat to be dead")
+    # The end of a session tells its last scans, which may pass for one tick more.
+    loop = value(metrics, "celery_beat_max_loop_interval_seconds")
+    latest = ended + (2 * loop if seen else loop + 2 * REPORT_DELAY)
+    deadline = value(metrics, "celery_beat_deadline_timestamp_seconds")
+    assert deadline < latest + SLACK, "it shows life after its end"
+    return metrics
+
+
+def check_time(metrics: Metrics) -> None:
+    """AssertionError unless beat is up exactly as long as its deadline and grace are not over."""
+    end = value(metrics, "celery_beat_deadline_timestamp_seconds")
+    end += value(metrics, "celery_beat_grace_seconds")
+    left = end - value(metrics, "celery_beat_observed_timestamp_seconds")
+    if value(metrics, "celery_beat_up"):
+        assert left > -ROUNDING, f"alive {-left} s after its time"
+    else:
+        assert left < ROUNDING, f"dead {left} s before its time"
 
 
 def instances_are(exporter: Exporter, expected: int) -> Metrics:

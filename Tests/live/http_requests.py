@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stack import Exporter
 
-SECONDS = 10.0  # longest wait for an answer
+SECONDS = 60.0  # longest wait for an answer
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 from servers import PostgresServer, Process, postgres_programs, wait_until
 
-SECONDS = 20.0  # longest wait for something that normally takes one
+SECONDS = 60.0  # longest wait for something that normally takes one
 
 
 class Replica(PostgresServer):

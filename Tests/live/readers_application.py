@@ -19,6 +19,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from kombu import pools
 from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf
+from servers import PATIENCE_SECONDS
 from stack import PROJECT, CeleryProcess, Exporter
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def collected(exporter: Exporter, collector: str) -> Metrics:
     """The metrics after a collection that began after this call, in success or failure."""
     # Two ends of collections: the first may have begun before the call.
     durations = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         metrics = exporter.metrics()
         duration = value(
@@ -230,7 +231,7 @@ def collected(exporter: Exporter, collector: str) -> Metrics:
         if len(durations) == 3:
             return metrics
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no collection by {collector} in 10 s")
+            raise TimeoutError(f"no collection by {collector} in {PATIENCE_SECONDS:g} s")
         time.sleep(0.02)
 
 

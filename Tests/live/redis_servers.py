@@ -70,8 +70,8 @@ class Sentinel(Process):
             f"requirepass {own_password}",
             f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
             f"sentinel auth-pass {MASTER} {password}",
-            f"sentinel down-after-milliseconds {MASTER} 1000",
-            f"sentinel failover-timeout {MASTER} 3000",
+            f"sentinel down-after-milliseconds {MASTER} 3000",
+            f"sentinel failover-timeout {MASTER} 6000",
         ]
         configuration.write_text("\n".join(lines) + "\n")
         super().__init__("sentinel", folder, ["redis-server", configuration, "--sentinel"])
@@ -160,7 +160,7 @@ class Cluster:
     _parameters = ""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack, *, replicas: int = 0) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"]
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"]
         # Without a number the bus takes one that somebody else may have.
         buses = [free_port() for _ in range(3 * (1 + replicas))]
         self.nodes = [
@@ -234,7 +234,7 @@ class Cluster:
             old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", name)
             keys = old.execute_command("CLUSTER GETKEYSINSLOT", slot, 1000)
             if keys:
-                old.migrate("127.0.0.1", target.port, keys, 0, 5000)
+                old.migrate("127.0.0.1", target.port, keys, 0, 60_000)
             for node in (new, old):
                 node.execute_command("CLUSTER SETSLOT", slot, "NODE", name)
 

@@ -12,7 +12,7 @@ from certificates import Authority, Certificate
 from stack import Exporter
 from test_configuration import logfmt
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 PASSWORD = "wörd:of pass"
 USER = "prometheus"
 

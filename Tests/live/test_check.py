@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 Exporters = Callable[..., Exporter]
 Applications = Callable[..., Application]
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
-CHECK_SECONDS = 60.0  # longest run of a check, with a server that hangs
+SECONDS = 60.0  # longest wait for something that normally takes a moment
+CHECK_SECONDS = 120.0  # longest run of a check, with a server that hangs
 SECRET = "s3cr3tMARK"
-HASTY = "--collect.timeout=500ms"
+HASTY = "--collect.timeout=3s"
 NOWHERE = "127.0.0.1:1"  # nobody listens there, and the kernel says so at once
 
 
@@ -231,14 +231,14 @@ def test_servers_that_are_away_or_hang(
     own_redis.pause()
     answer = check(HASTY, CELERY_BROKER_URL=own_redis.url, DATABASE_URL=database_url)
     own_redis.resume()
-    assert answer.said("FAIL", "broker", "no answer within 0.5 seconds")
+    assert answer.said("FAIL", "broker", "no answer within 3.0 seconds")
     assert answer.said("ok", "tasks", "reads task_info")
     assert answer.summary == "1 failure"
 
     own_postgres.pause()
     answer = check(HASTY, CELERY_BROKER_URL=redis_url, DATABASE_URL=own_postgres.url)
     own_postgres.resume()
-    assert answer.said("FAIL", "database", "no answer within 0.5 seconds")
+    assert answer.said("FAIL", "database", "no answer within 3.0 seconds")
     assert answer.said("ok", "redbeat", "lock held")
     assert answer.summary == "1 failure"
 

@@ -23,8 +23,8 @@ from stack import Exporter
 if TYPE_CHECKING:
     from stack import Metrics
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
-REFUSAL_SECONDS = 2.0  # longest run of a program that should end at once, and normally takes 10 ms
+SECONDS = 60.0  # longest wait for something that normally takes a moment
+REFUSAL_SECONDS = 60.0  # longest run of a program that should end at once, and normally takes 10 ms
 SECRET = "s3cr3tMARK"
 # Nobody listens there, and the kernel says so at once.
 NOWHERE = "127.0.0.1:1"

@@ -13,7 +13,7 @@ from servers import wait_until
 from stack import PROJECT, RULES, Exporter, Prometheus
 from test_configuration import run, source_up
 
-SECONDS = 30.0  # longest wait for something that normally takes a few
+SECONDS = 60.0  # longest wait for something that normally takes a few
 SECRETS = "/run/secrets"
 DATABASE = "postgresql://exporter@db.bank.example/bank"
 ADDRESS = "localhost:9808"

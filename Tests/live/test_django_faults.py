@@ -23,6 +23,7 @@ from django_beats import (
     Site,
     Watch,
     both_versions,
+    dies_on_time,
     instances_are,
     sample,
     up_is,
@@ -255,9 +256,7 @@ def test_database_restarted(
         up_is(watcher, None)
         with Watch(watcher) as watch:
             # Long enough for beat to be late, if the outage were taken for its fault.
-            wait_until(
-                lambda: time.time() > heartbeat + LOOP + GRACE + SLACK, SECONDS, "a long outage"
-            )
+            wait_until(lambda: time.time() > heartbeat + LOOP + GRACE + 1, SECONDS, "a long outage")
         assert set(watch.told("celery_beat_up")) == {None}
         assert set(watch.told("celery_beat_schedule_entries")) == {None}
         source = ("celery_beat_exporter_source_up", frozenset({("source", "database")}))
@@ -272,9 +271,7 @@ def test_database_restarted(
 
         # It has sent all the time, and counted that.
         assert beat.stop() == 0
-        stopped = watcher_time(watcher)
-        assert sent(up_is(watcher, 0), "count") == beat.sent("often")
-        assert watcher_time(watcher) <= stopped + 2 * LOOP + GRACE + COLLECT + SLACK
+        assert sent(dies_on_time(watcher), "count") == beat.sent("often")
 
 
 def test_others_that_read_the_table(site: Site, exporter: Exporters, database_url: str) -> None:
@@ -294,17 +291,13 @@ def test_others_that_read_the_table(site: Site, exporter: Exporters, database_ur
         "while not User.objects.exists(): time.sleep(0.1)",
     )
     wait_until(lambda: "has read" in web.log_tail(), SECONDS, "the reading")
-    read = watcher_time(watcher)
     with Watch(watcher) as watch:
         ticks_go_on(watcher)
         instances_are(watcher, 1)
-        assert watcher_time(watcher) <= read + LOOP + GRACE + 5 * COLLECT + SLACK
     assert set(watch.told("celery_beat_up")) == {1}
 
     beat.kill()
-    killed = watcher_time(watcher)
-    up_is(watcher, 0)
-    assert watcher_time(watcher) <= killed + 2 * LOOP + GRACE + COLLECT + SLACK
+    dies_on_time(watcher)
     assert web.running
 
 
@@ -336,9 +329,7 @@ def test_sessions_of_other_roles(
         heartbeat = value(metrics, "celery_beat_scheduler_heartbeat")
         assert value(metrics, "celery_beat_deadline_timestamp_seconds") == heartbeat + LOOP
         beat.kill()
-        killed = watcher_time(watcher)
-        up_is(watcher, 0)
-        assert watcher_time(watcher) <= killed + 2 * LOOP + GRACE + COLLECT + SLACK
+        dies_on_time(watcher)
         with Watch(watcher) as watch, psycopg.connect(database_url) as another:
             another.execute("SELECT 1")
             collected(watcher, "django")

@@ -20,7 +20,7 @@ PAGES = [
         *PROJECT.glob("recorder/*.md"),
     ]
 ]
-SECONDS = 20.0
+SECONDS = 60.0
 CODE = re.compile(r"^```.*?^```$|^    .*?$", re.MULTILINE | re.DOTALL)
 
 

@@ -69,7 +69,7 @@ def test_replica_in_step(
     own_postgres: PostgresServer, replica: Replica, exporter: Exporters
 ) -> None:
     """Each task counts once, whichever server it was recorded on and whenever that was."""
-    watcher = exporter(COLLECT, "--collect.timeout=1s", DATABASE_URL=replica.url_of_both)
+    watcher = exporter(COLLECT, "--collect.timeout=10s", DATABASE_URL=replica.url_of_both)
     with Watch(watcher) as watch:
         with connection_to(own_postgres) as database:
             insert(database, count=3)
@@ -105,7 +105,7 @@ def test_replica_behind(
     own_postgres: PostgresServer, replica: Replica, exporter: Exporters
 ) -> None:
     """What is lost stays counted and what comes is added, as far as they can be told apart."""
-    watcher = exporter(COLLECT, "--collect.timeout=1s", DATABASE_URL=replica.url_of_both)
+    watcher = exporter(COLLECT, "--collect.timeout=10s", DATABASE_URL=replica.url_of_both)
     moment = f"to_timestamp({time.time() - 20:.0f})"
     with Watch(watcher) as watch:
         with connection_to(own_postgres) as database:

@@ -26,13 +26,14 @@ from stack import Exporter
 if TYPE_CHECKING:
     from stack import Metrics
 
-SECONDS = 10.0  # longest wait for something that normally takes one
-COLLECTIONS = 3  # failed collections that a fault must last for
+SECONDS = 60.0  # longest wait for something that normally takes one
+COLLECTIONS = 2  # failed collections that a fault must last for
 RECONNECTIONS = 20
 LOADING_KEYS = 1500
 LOADING_MICROSECONDS = 1000  # for each key
 NAME = "celery-beat-exporter"  # of its sessions
-FAST = ("--collect.interval=100ms", "--collect.timeout=400ms", f"--queues={QUEUE}")
+# A collection of a server that answers takes milliseconds, on a busy machine a little longer.
+FAST = ("--collect.interval=100ms", "--collect.timeout=3s", f"--queues={QUEUE}")
 
 
 @dataclass(frozen=True)
@@ -485,15 +486,13 @@ def test_it_leaves_nothing_in_the_sources(
 def test_a_query_that_takes_too_long_is_ended(
     exporter: Callable[..., Exporter], database_url: str
 ) -> None:
-    """The exporter forgets it after half a second, and so does the server, not after its minute."""
+    """The exporter forgets it after three seconds, and so does the server, not after its minute."""
     fill_database(database_url)
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("ALTER TABLE task_info RENAME TO tasks")
         connection.execute(
             "CREATE VIEW task_info AS SELECT * FROM tasks WHERE pg_sleep(60) IS NOT NULL"
         )
-        one = exporter(
-            "--collect.interval=1h", "--collect.timeout=500ms", DATABASE_URL=database_url
-        )
+        one = exporter("--collect.interval=1h", "--collect.timeout=3s", DATABASE_URL=database_url)
         assert errors(one.metrics(), {"tasks"})["tasks"]["timeout"] == 1
         wait_until(lambda: "active" not in sessions(connection), SECONDS, "the query to end")

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import wait_until
 from stack import Exporter, Prometheus, fetch
 
-SECONDS = 30.0  # longest wait for something that normally takes a few
+SECONDS = 60.0  # longest wait for something that normally takes a few
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 # What Prometheus 2.42 sends, and 3 in essence.

@@ -17,7 +17,7 @@ import pytest
 from servers import Process, free_port, wait_until
 from stack import PROJECT, exporter_binary
 
-SECONDS = 30.0  # longest wait for something that normally takes a few
+SECONDS = 60.0  # longest wait for something that normally takes a few
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What goes on until it is stopped.
 ENDLESS = re.compile(r"celery -A shop (worker|beat)|celery-beat-exporter\b(?! check)")

@@ -15,7 +15,7 @@ from servers import wait_until
 from stack import PROJECT, RULES, Alertmanager, WebProcess, fetch
 
 FRAGMENT = PROJECT / "alerts" / "inhibit-rules.yml"
-SECONDS = 10.0  # longest wait for something that normally takes less than one
+SECONDS = 60.0  # longest wait for something that normally takes less than one
 
 Labels = Mapping[str, str]
 

@@ -6,6 +6,7 @@ import time
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
+import pytest
 from readers_application import OLDER_PYTHON, fail
 from redbeat_samples import FAIL, FLAGS, SLACK, SUCCEED, Watch, beat, beat_is
 from servers import wait_until
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
     from stack import Metrics
 
-LATE = 4.0  # seconds between runs of the entry that a restart delays
+LATE = 8.0  # seconds between runs of the entry that a restart delays
 
 
 def test_restarted_redbeat_writes_scores_that_are_too_late(
@@ -55,7 +56,7 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
         shop.stored(name).next(last_run_at=last_run)
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
     process = shop.beat()
-    beat_is(watcher, 1, 5)
+    beat_is(watcher, 1)
     scores = dict(client.zrange("redbeat::schedule", 0, -1, withscores=True))
     assert scores[b"redbeat:hourly"] > time.time() + 3500, "no trap"
     assert scores[b"redbeat:missed"] > time.time() + 20 * 3600, "no trap"
@@ -72,15 +73,15 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
     longest = 0.0
     for look in watch.looks:
         metrics = look.metrics
+        observed = beat(metrics, "observed_timestamp_seconds")
         assert look.is_up
         for name in ("often", "hourly", "nightly"):
             assert entry(metrics, "overdue_seconds", name) < SLACK, name
         missed = entry(metrics, "overdue_seconds", "missed")
-        assert 600 - 60 <= missed <= look.after - (past.timestamp() - 60)
+        assert 600 - 60 <= missed <= observed - (past.timestamp() - 60)
         late = entry(metrics, "overdue_seconds", "delayed")
         if entry(metrics, "runs_total", "delayed") == 1:
-            assert late >= look.before - delayed_is_due - SLACK
-            assert late <= max(0, look.after - delayed_is_due)
+            assert late == pytest.approx(max(0, observed - delayed_is_due), abs=0.01)
             longest = max(longest, late)
         else:
             assert late < SLACK

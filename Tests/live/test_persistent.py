@@ -22,15 +22,12 @@ if TYPE_CHECKING:
 Applications = Callable[..., Application]
 Exporters = Callable[..., Exporter]
 
-SECONDS = 20.0  # longest wait
-COLLECT = 0.2
-GRACE = 1.0
-TOLERANCE = 2.0
-FLAGS = ("--collect.interval=200ms", "--beat.grace=1s")
-# The recorder writes within half a second, and a machine may be busy.
-SLACK = 1.5
-# A ping waits this long for its answer, twice.
-PING = 2.0
+SECONDS = 60.0  # longest wait
+GRACE = 3.0
+TOLERANCE = 3.0
+FLAGS = ("--collect.interval=200ms", "--beat.grace=3s")
+# Half of what the last digit of a sum of two times may be off.
+ROUNDING = 0.001
 SUCCEED, FAIL = "readers_application.succeed", "readers_application.fail"
 NAP = "readers_application.nap"
 PERSISTENT = {"beat_scheduler": "celery.beat:PersistentScheduler", "beat_max_loop_interval": 1}
@@ -61,14 +58,18 @@ def schedule_file(folder: Path, *entries: dict[str, str]) -> str:
 
 def dies_on_time(exporter: Exporter) -> Metrics:
     """The first metrics without a beat that has just ended or hangs, by the tasks that no longer run."""
-    while True:
-        before = time.time()
+
+    def dead() -> Metrics | None:
         metrics = exporter.metrics()
-        due = beat(metrics, "evidence", "deadline_timestamp_seconds") + GRACE
-        if beat(metrics, "evidence", "up") == 0:
-            assert time.time() >= due, "dead before its time"
-            return metrics
-        assert before <= due + COLLECT + SLACK, "alive after its time"
+        end = beat(metrics, "evidence", "deadline_timestamp_seconds") + GRACE
+        left = end - beat(metrics, "evidence", "observed_timestamp_seconds")
+        if beat(metrics, "evidence", "up"):
+            assert left > -ROUNDING, f"alive {-left} s after its time"
+            return None
+        assert left < ROUNDING, f"dead {left} s before its time"
+        return metrics
+
+    return wait_until(dead, SECONDS, "beat to be dead")
 
 
 def test_evidence(
@@ -239,10 +240,11 @@ def test_ping(redis_url: str, application: Applications, exporter: Exporters) ->
     assert beat(metrics, "ping", "instances") == 0
     assert beat(metrics, "ping", "scheduler_heartbeat") is None
 
+    launched = time.time()
     process = shop.beat()
     metrics = beat_is(watcher, "ping", 1)
     assert beat(metrics, "ping", "instances") == 1
-    assert abs(beat(metrics, "ping", "scheduler_heartbeat") - time.time()) < SLACK
+    assert launched < beat(metrics, "ping", "scheduler_heartbeat") < time.time()
     assert not [name for name, _ in metrics if name.startswith("celery_beat_schedule_")]
     first = beat(metrics, "ping", "scheduler_heartbeat")
 
@@ -253,10 +255,8 @@ def test_ping(redis_url: str, application: Applications, exporter: Exporters) ->
 
     wait_until(later, SECONDS, "more answers")
 
-    paused = time.time()
     process.pause()
     metrics = beat_is(watcher, "ping", 0)
-    assert time.time() < paused + PING + 2 * COLLECT + SLACK
     assert beat(metrics, "ping", "instances") == 0
     process.resume()
     # The answers to the pings that it slept through count for nobody.
@@ -269,10 +269,8 @@ def test_ping(redis_url: str, application: Applications, exporter: Exporters) ->
         return lambda: beat(watcher.metrics(), "ping", "instances") == beats
 
     wait_until(counted(2), SECONDS, "two beats")
-    killed = time.time()
     process.kill()
     wait_until(counted(1), SECONDS, "one beat")
-    assert time.time() < killed + PING + 2 * COLLECT + SLACK
     assert second.stop() == 0
     beat_is(watcher, "ping", 0)
 

@@ -264,10 +264,7 @@ def test_pipelines_of_unknown_length(
         "UPDATE task_info SET completed_time = now() - interval '11 seconds'"
         " WHERE root_task_id IN ('settled', 'works') AND completed_time IS NOT NULL"
     )
-    database.execute(
-        "UPDATE task_info SET completed_time = now() - interval '7 seconds'"
-        " WHERE root_task_id = 'open'"
-    )
+    database.execute("UPDATE task_info SET completed_time = now() WHERE root_task_id = 'open'")
     watcher = exporter(COLLECT, DATABASE_URL=database_url)
     metrics = read(watcher)
     assert outcomes(metrics) == {
@@ -283,7 +280,7 @@ def test_pipelines_of_unknown_length(
     metrics = wait_until(
         lambda: (now := read(watcher)) and ratios(now).get("open") and now, SECONDS, "the end"
     )
-    assert 10 <= time.time() - ended < 13
+    assert time.time() - ended >= 10
     # It ended before this exporter started.
     assert results(metrics) == {}
     assert outcomes(metrics)["open"] == (0, 0, 0)

@@ -20,10 +20,10 @@ from contents import LOCK_MILLISECONDS
 from readers_application import Application, by_label, collected, fail, value
 from redbeat.schedules import rrule
 from redbeat_samples import (
-    COLLECT,
     FAIL,
     FLAGS,
     GRACE,
+    ROUNDING,
     SLACK,
     SUCCEED,
     beat,
@@ -66,7 +66,8 @@ def test_running_beat(
 
     process_start = time.time()
     process = shop.beat()
-    beat_is(early, 1, 5)
+    beat_is(early, 1)
+    first_seen = time.time()
     # Between two ticks.
     late = exporter(*FLAGS, "--beat.max-loop-interval=5s", CELERY_BROKER_URL=redis_url)
 
@@ -79,8 +80,9 @@ def test_running_beat(
     while len(heartbeats) < 3:
         # The time of the last tick, as Redis itself knows it, before and after a collection.
         def tick() -> float:
-            seconds, micros = client.time()
-            return seconds + micros / 1e6 - (25 - client.pttl("redbeat::lock") / 1000)
+            pipeline = client.pipeline()  # of one moment
+            (seconds, micros), left = pipeline.time().pttl("redbeat::lock").execute()
+            return seconds + micros / 1e6 - (25 - left / 1000)
 
         before = tick()
         for metrics in (collected(early, "redbeat"), collected(late, "redbeat")):
@@ -125,8 +127,8 @@ def test_running_beat(
     wait_until(deadline_is_next_due, 3, "deadline = next due")
 
     start = beat(metrics, "start_time_seconds")
-    assert process_start < start
-    assert abs(start - started(process)[0]) < 1
+    assert process_start < start < first_seen
+    assert start > started(process)[0] - 1
 
     # Paused while the lock lives: overdue, then well again.
     process.pause()
@@ -138,7 +140,7 @@ def test_running_beat(
     assert beat(metrics, "entry_overdue_seconds", entry="often") >= GRACE - 0.01
     assert beat(metrics, "entry_overdue_seconds", entry="nightly") == 0
     process.resume()
-    metrics = beat_is(early, 1, 3)
+    metrics = beat_is(early, 1)
     assert beat(metrics, "start_time_seconds") == start
     wait_until(lambda: run_counts(client)[SUCCEED] >= baseline[SUCCEED] + 2, 5, "two more runs")
 
@@ -154,26 +156,33 @@ def test_running_beat(
     assert by_label(collected(third, "redbeat"), "celery_beat_tasks_total", "task_name") == grown
 
 
+def set_calls(client: redis.Redis) -> int:
+    """How often anybody has tried to SET a key: here, to get the lock."""
+    return client.info("commandstats")["cmdstat_set"]["calls"]
+
+
 def test_killed_beat_and_its_standby(
-    redis_url: str, application: Applications, exporter: Exporters
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
 ) -> None:
     shop = application(
         broker_url=redis_url,
-        # The lock lives for 5 s, and the standby asks for it every second.
+        # The lock lives for 10 s, and the standby asks for it every second.
         beat_max_loop_interval=1,
+        redbeat_lock_timeout=10,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=1s", CELERY_BROKER_URL=redis_url)
     first = shop.beat("first")
-    start = beat(beat_is(watcher, 1, 5), "start_time_seconds")
+    start = beat(beat_is(watcher, 1), "start_time_seconds")
+    before = time.time()
     standby = shop.beat("standby")
 
     # It asks in vain, which resets the lock's idle time, and has rewritten the schedule's scores.
-    end = time.monotonic() + 2.5  # the subject: that nothing happens meanwhile
-    while time.monotonic() < end:
+    asked = set_calls(client)
+    while set_calls(client) < asked + 3:
         metrics = collected(watcher, "redbeat")
         assert beat(metrics, "up") == 1
-        assert beat(metrics, "lock_timeout_seconds") == 5
+        assert beat(metrics, "lock_timeout_seconds") == 10
         assert beat(metrics, "lock_acquisitions_total") == 0
         assert beat(metrics, "start_time_seconds") == start
 
@@ -181,9 +190,9 @@ def test_killed_beat_and_its_standby(
     metrics = dies_on_time(watcher)
     assert beat(metrics, "lock_held") == 1
 
-    metrics = beat_is(watcher, 1, 5 + 1 + 2)
+    metrics = beat_is(watcher, 1)
     assert beat(metrics, "lock_acquisitions_total") == 1
-    assert abs(beat(metrics, "start_time_seconds") - started(standby)[0]) < 1
+    assert beat(metrics, "start_time_seconds") > max(before, started(standby)[0] - 1)
     assert standby.stop() == 0
     metrics = collected(watcher, "redbeat")
     assert (beat(metrics, "up"), beat(metrics, "lock_held")) == (0, 0)
@@ -215,7 +224,7 @@ def test_restarted_beat_is_healthy(
     score = client.zscore("redbeat::schedule", "redbeat:nightly")
     assert score < time.time() - 20 * 3600, "no trap"
     assert client.zscore("redbeat::schedule", "redbeat:hourly") < time.time() - 30 * 60, "no trap"
-    beat_is(watcher, 1, 5)
+    beat_is(watcher, 1)
     first_tick = beat(watcher.metrics(), "scheduler_heartbeat")
     sent: list[float] = []
 
@@ -302,20 +311,21 @@ def test_due_times_of_every_schedule(
         shop.stored(name).next()
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
     process = shop.beat()
-    beat_is(watcher, 1, 5)
+    beat_is(watcher, 1)
     metrics = wait_until(
         lambda: beat(m := watcher.metrics(), "entry_runs_total", entry="often") and m, 5, "a run"
     )
     assert beat(metrics, "schedule_invalid_entries") == 0
     for name in schedules:
         stored = shop.stored(name)
+        now = time.time()
         remaining = stored.schedule.remaining_estimate(stored.last_run_at)
         due = beat(metrics, "entry_next_due_timestamp_seconds", entry=name)
         if name == "rrule that is over":
             assert remaining is due is None
         else:
             # Scores are whole seconds, rounded down.
-            assert abs(due - time.time() - remaining.total_seconds()) < 1 + SLACK, name
+            assert abs(due - now - remaining.total_seconds()) < 1 + SLACK, name
         assert beat(metrics, "entry_overdue_seconds", entry=name) == 0, name
 
     # Many more crontabs, with no beat to run those that are due.
@@ -332,31 +342,29 @@ def test_due_times_of_every_schedule(
     metrics = collected(watcher, "redbeat")
     for name in names:
         stored = shop.stored(name)
+        now = time.time()
         remaining = stored.schedule.remaining_estimate(stored.last_run_at).total_seconds()
         due = beat(metrics, "entry_next_due_timestamp_seconds", entry=name)
-        assert abs(due - time.time() - remaining) < SLACK, (stored.schedule, stored.last_run_at)
-        # Less than the whole truth only by the time since that collection.
-        late = max(0, -remaining)
-        assert late - 5 < beat(metrics, "entry_overdue_seconds", entry=name) <= late, name
+        assert abs(due - now - remaining) < SLACK, (stored.schedule, stored.last_run_at)
+        late = max(0, beat(metrics, "observed_timestamp_seconds") - due)
+        overdue = beat(metrics, "entry_overdue_seconds", entry=name)
+        assert overdue == pytest.approx(late, abs=0.01), name
 
 
 @pytest.mark.parametrize(
-    ("settings", "flags", "collections"),
+    ("settings", "flags"),
     [
         (
             {"redbeat_key_prefix": "myapp", "redbeat_lock_key": "mylock"},
             ("--redbeat.key-prefix=myapp", "--redbeat.lock-key=mylock"),
-            1,
         ),
-        # Its heartbeat is an idle time, in whole seconds of Redis's clock.
-        ({"redbeat_lock_key": None}, ("--redbeat.lock-key=none",), 2),
+        ({"redbeat_lock_key": None}, ("--redbeat.lock-key=none",)),
     ],
     ids=["own keys", "no lock"],
 )
 def test_other_redis_and_keys(
     settings: dict[str, str | None],
     flags: tuple[str, ...],
-    collections: int,
     folder: Path,
     redis_url: str,
     application: Applications,
@@ -383,7 +391,7 @@ def test_other_redis_and_keys(
         )
         watcher = start()
         process = shop.beat()
-        beat_is(watcher, 1, 5)
+        beat_is(watcher, 1)
 
         def runs() -> float:
             metrics = collected(watcher, "redbeat")
@@ -397,11 +405,12 @@ def test_other_redis_and_keys(
         # Named by an entry, though nobody has declared it to the broker.
         assert value(metrics, "celery_queue_length", queue_name="reports") == 0
         process.kill()
-        dies_on_time(watcher, collections)
+        died = dies_on_time(watcher)
         # A restart of the exporter does not bring beat to life again. It learns of the last tick
         # from idle times, which are whole seconds.
         assert watcher.stop() == 0
-        beat_is(start(), 0, 1 + COLLECT + SLACK)
+        deadline = "deadline_timestamp_seconds"
+        assert beat(beat_is(start(), 0), deadline) < beat(died, deadline) + 1 + ROUNDING
         with redis.Redis.from_url(redis_url) as broker:
             assert not list(broker.scan_iter("*redbeat*")) + list(broker.scan_iter("myapp*"))
         assert "word" not in watcher.log.read_text()
@@ -502,7 +511,7 @@ def promtool_says(text: str) -> str:
         input=text,
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
         check=False,
     )
     return done.stdout + done.stderr

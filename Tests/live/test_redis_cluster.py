@@ -100,7 +100,7 @@ def test_slots_on_the_move(
                 old.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", names[target])
                 # Beat must not ask, so that who asks is the exporter.
                 tested.pause()
-                old.migrate("127.0.0.1", target.port, key, 0, 1000)
+                old.migrate("127.0.0.1", target.port, key, 0, 60_000)
                 asked = calls(any_cluster, target, "asking")
                 collected(watcher, "redbeat")
                 metrics = collected(watcher, "redbeat")
@@ -145,8 +145,8 @@ def test_a_dead_node(
         owner = cluster.owner(LOCK)
         with cluster.client() as client:
             client.set(LOCK, "0" * 32, px=600_000)
-            assert client.execute_command("WAIT", 1, 5000, target_nodes="all")
-        watcher = exporter(*FLAGS, "--collect.timeout=2s", REDBEAT_REDIS_URL=cluster.url)
+            assert client.execute_command("WAIT", 1, 60_000, target_nodes="all")
+        watcher = exporter(*FLAGS, REDBEAT_REDIS_URL=cluster.url)
         assert beat(collected(watcher, "redbeat"), "lock_held") == 1
         owner.kill()
 

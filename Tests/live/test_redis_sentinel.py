@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 EVERY = 8  # seconds, the interval of the one entry: longer than a failover
 SENTINEL_FLAGS = (
     *FLAGS,
-    "--collect.timeout=2s",
-    # A beat that retries waits for up to four seconds.
-    "--beat.grace=5s",
+    "--collect.timeout=5s",
+    # A beat that retries waits for up to four seconds, and a failover takes a while.
+    "--beat.grace=15s",
     f"--redis.sentinel-password={Watched.SENTINEL_PASSWORD}",
 )
 

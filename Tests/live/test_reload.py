@@ -25,11 +25,11 @@ from watch import Watch
 if TYPE_CHECKING:
     from stack import Metrics
 
-SECONDS = 20.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 RELOADS = 200
 COLLECTORS = 6  # of a target with a Redis and a database
 KEPT_BYTES = 16 << 20  # of memory, after so many reloads; a target takes less than one MB
-FAST = ("--collect.interval=100ms", "--collect.timeout=1s")
+FAST = ("--collect.interval=100ms", "--collect.timeout=10s")
 REDBEAT = {"scheduler": "redbeat"}
 SUCCESSFUL = "celery_beat_exporter_config_last_reload_successful"
 SUCCESS_TIME = "celery_beat_exporter_config_last_reload_success_timestamp_seconds"

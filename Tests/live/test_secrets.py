@@ -18,7 +18,7 @@ from servers import PostgresServer, RedisServer, wait_until
 from stack import Exporter
 from test_configuration import NOWHERE, SECRET, errors, refusal, run, source_up, variable
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 
 # What people forget to encode, each inside a password that would otherwise be one.
 SPECIAL = "%@/#?&=:[ '\"\\"

@@ -17,7 +17,7 @@ from secured_exporter import SecuredExporter, ask, trusting
 from servers import wait_until
 from stack import Exporter
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 # As the exporter has them.
 REQUEST_SECONDS, RESPONSE_SECONDS = 10, 30
 CONNECTIONS, CONNECTIONS_OF_ADDRESS = 512, 256
@@ -54,13 +54,12 @@ def ended(connection: socket.socket) -> bool:
     return True
 
 
-def dribble(connections: dict[str, socket.socket], seconds: float) -> dict[str, float]:
-    """Sends a byte a second on each until they have ended, and says after how many seconds that was."""
-    start = time.monotonic()
+def dribble(connections: dict[str, socket.socket], start: float) -> dict[str, float]:
+    """Sends a byte a second on each until they have ended, and says how many seconds after `start` that was."""
     found: dict[str, float] = {}
     while connections.keys() - found.keys():
         passed = time.monotonic() - start
-        assert passed < seconds, f"still open: {connections.keys() - found.keys()}"
+        assert passed < SECONDS, f"still open: {connections.keys() - found.keys()}"
         for name in connections.keys() - found.keys():
             with contextlib.suppress(BlockingIOError):
                 try:
@@ -115,25 +114,24 @@ def test_bytes_that_trickle_do_not_prolong_a_request(
                 "second": answered(),
                 "handshake": connect(guarded, client.read()[:-100]),
             },
-            2 * REQUEST_SECONDS,
+            start,
         )
-        assert all(REQUEST_SECONDS - 2 < seconds for seconds in took.values()), took
-        assert time.monotonic() - start < 2 * REQUEST_SECONDS
+        assert all(seconds > REQUEST_SECONDS - 1 for seconds in took.values()), took
 
 
 def test_an_answer_must_be_fetched_in_time(full: Exporter) -> None:
     size = len(full.text())
     with contextlib.ExitStack() as stack:
         slow = stack.enter_context(deaf_client(full, "127.0.0.1"))
+        start = time.monotonic()
         slow.sendall(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
         received = len(slow.recv(1))
-        start = time.monotonic()
         while connections(full):
-            assert time.monotonic() - start < RESPONSE_SECONDS + 15
+            assert time.monotonic() - start < RESPONSE_SECONDS + SECONDS
             received += len(slow.recv(1))
             time.sleep(1)
         assert received < size / 2
-    assert time.monotonic() - start > RESPONSE_SECONDS - 2
+    assert time.monotonic() - start > RESPONSE_SECONDS - 1
 
 
 def deaf_client(exporter: Exporter, address: str) -> socket.socket:
@@ -203,7 +201,7 @@ def test_ten_thousand_slow_clients_keep_no_scrape_out(
             if number % 500 == 499:
                 assert ask(one, "/metrics").status == 200
                 # Those that are cut off take a moment to end.
-                assert connections(one) <= limit + 64
+                wait_until(lambda: connections(one) <= limit, SECONDS, "those to end")
         wait_until(lambda: connections(one) <= limit, SECONDS, "the last to be cut off")
         # Nobody goes before he must, so the bound is really reached.
         assert connections(one) > limit / 2

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 SOAK = Path(__file__).resolve().parents[1] / "soak" / "soak.py"
-SECONDS = 240.0  # longest wait for the end of it
+SECONDS = 600.0  # longest wait for the end of it
 
 
 def test_a_minute_of_faults_fails_no_scrape_and_leaves_nothing_behind() -> None:
     """Whatever this machine is busy with: an answer may take its time here."""
     soak = subprocess.run(
-        [sys.executable, SOAK, "--minutes", "1", "--per-second", "100", "--slowest", "10"],
+        [sys.executable, SOAK, "--minutes", "1", "--per-second", "100", "--slowest", "60"],
         check=False,
         capture_output=True,
         text=True,

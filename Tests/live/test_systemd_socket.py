@@ -15,7 +15,7 @@ from servers import Process, free_port, wait_until
 from stack import Exporter, fetch
 from test_configuration import NOWHERE
 
-SECONDS = 10.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 BINARY = Exporter(Path(os.devnull)).command[0]
 SOURCE = f"--broker.url=redis://{NOWHERE}"
 

@@ -157,7 +157,7 @@ def test_one_of_workers_and_queues_is_spoilt(
         spoiler.execute(spoil)
         if reason != "timeout":
             spoiler.commit()
-        watcher = exporter(COLLECT, "--collect.timeout=400ms", DATABASE_URL=reader_url)
+        watcher = exporter(COLLECT, "--collect.timeout=3s", DATABASE_URL=reader_url)
         metrics = collected(watcher, "workers")
         lengths, statuses = queues(metrics)[0], workers(metrics)["status"]
         if table == "worker_status":

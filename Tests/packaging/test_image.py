@@ -16,7 +16,7 @@ from servers import PostgresServer, RedisServer, free_port, wait_until
 from stack import beat, fetch, parse_metrics, worker
 
 MEGABYTE = 1_000_000
-SECONDS = 30.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 COMMANDS = commands("packaging/test_image.py::test_commands")
 
 

@@ -26,7 +26,7 @@ DASHBOARDS = PROJECT / "grafana" / "dashboards"
 # Kinds of the Prometheus operator: their schemas are not among Kubernetes'.
 OPERATOR = "monitoring.coreos.com/v1"
 SECRETS = "/run/secrets/celery-beat-exporter"
-SECONDS = 30.0  # longest wait for something that normally takes a moment
+SECONDS = 60.0  # longest wait for something that normally takes a moment
 
 
 def rendered(folder: str) -> list[dict]:

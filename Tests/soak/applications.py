@@ -17,7 +17,7 @@ from contents import LOCK_MILLISECONDS, QUEUE, TASK, fill_database, fill_redis
 from servers import PostgresServer, RedisServer
 
 STEP_SECONDS = 0.1  # between two signs of life of an application
-CLIENT_SECONDS = 5.0  # longest wait of its clients
+CLIENT_SECONDS = 30.0  # longest wait of its clients
 ENTRIES = [f"entry {number}" for number in range(20)]
 TASKS = [TASK, "orders.ship", "reports.day"]
 ROWS_KEPT = 5000

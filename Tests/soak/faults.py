@@ -21,7 +21,7 @@ from outages import hung, killed
 
 CLIENTS = 20  # that misbehave at once
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\n\r\n"
-RELOAD_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def broken(configuration: ConfigurationFile, port: int) -> Iterator[None]:
 
 def reload(port: int) -> int:
     """The status of the answer: 500 while the file is broken."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=RELOAD_SECONDS)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     with contextlib.closing(connection):
         connection.request("POST", "/-/reload")
         return connection.getresponse().status
@@ -228,7 +228,8 @@ def connections(port: int, *sent: bytes) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as opened:
         sockets = []
         for number in range(CLIENTS):
-            one = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+            address = ("127.0.0.1", port)
+            one = opened.enter_context(socket.create_connection(address, timeout=ANSWER_SECONDS))
             one.setblocking(False)
             sockets.append(one)
             if sent:

@@ -19,7 +19,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11
 
-SECONDS = 10.0  # longest wait for an answer: Prometheus's own scrape_timeout
+SECONDS = (
+    60.0  # longest wait for an answer; one that took longer than `slowest` has failed all the same
+)
 FAILURES_KEPT = 20
 TEXT = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
