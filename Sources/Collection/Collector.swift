@@ -19,6 +19,8 @@ package struct Collected: Equatable, Sendable {
     package var notes: [String] = []
     /// Whether another look may soon tell more, because one cannot tell all.
     package var isPreliminary = false
+    /// Whether nothing was found of what the collector looks for.
+    package var isEmptyHanded = false
     /// Series left out for their number.
     package var droppedSeries = 0
 

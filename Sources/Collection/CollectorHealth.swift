@@ -9,6 +9,10 @@ package struct CollectorHealth: Equatable, Sendable {
     package private(set) var isSuccess = false
     /// Whether any ever brought families: what it looks for has been there.
     package private(set) var hasBroughtFamilies = false
+    /// Whether another collection may soon tell more than the last one.
+    package private(set) var isPreliminary = false
+    /// Whether the last collection found nothing of what it looks for.
+    package private(set) var isEmptyHanded = false
     package private(set) var lastSuccess: Double?
     /// When the first of the failures in a row came; nil while it succeeds.
     package private(set) var failingSince: Double?
@@ -33,12 +37,16 @@ package struct CollectorHealth: Equatable, Sendable {
         case .success(let collected):
             isSuccess = true
             hasBroughtFamilies = hasBroughtFamilies || !collected.families.isEmpty
+            isPreliminary = collected.isPreliminary
+            isEmptyHanded = collected.isEmptyHanded
             lastSuccess = time
             failingSince = nil
             error = nil
             notes = Array((collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes))
         case .failure(let error):
             isSuccess = false
+            isPreliminary = false
+            isEmptyHanded = false
             failingSince = failingSince ?? time
             self.error = error
             notes = []

@@ -56,6 +56,14 @@ package final class Snapshot: Sendable {
         state.withLock { $0.entries.allSatisfy(\.hasEnded) }
     }
 
+    /// How the collectors fare, as they were listed.
+    package var collectors: [CollectorHealth] {
+        state.withLock { state in
+            expire(&state)
+            return state.entries.map(\.health)
+        }
+    }
+
     /// All families, sorted by name, with those about the collectors; and the collectors themselves, as they were listed.
     package func gather() -> (families: [MetricFamily], collectors: [CollectorHealth], generation: Int) {
         state.withLock { state in

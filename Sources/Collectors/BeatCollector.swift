@@ -11,6 +11,8 @@ package struct BeatCollector: Collector {
     private let maximumEntrySeries: Int
     /// One reading; without a state while nothing tells that the scheduler is in use.
     private let read: () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
+    /// Whether a state that was read shows nothing of a beat, nor of a schedule.
+    private let isNothing: (BeatState) -> Bool
     /// What would make readings cheaper.
     private let advice: () -> [String]
 
@@ -26,7 +28,9 @@ package struct BeatCollector: Collector {
         maximumEntrySeries: Int,
         sighting: BeatSighting
     ) {
-        self.init("redbeat", scheduledQueues, maximumEntrySeries, advice: { reader.advice }) {
+        self.init(
+            "redbeat", scheduledQueues, maximumEntrySeries, isNothing: \.showsNothing, advice: { reader.advice }
+        ) {
             () throws(CollectionError) in
             do throws(RedisError) {
                 let reading = try reader.read()
@@ -38,7 +42,8 @@ package struct BeatCollector: Collector {
 
     /// Of a beat with django-celery-beat's DatabaseScheduler, whose tables `reader` reads; the rest as above.
     package init(_ reader: DatabaseSchedulerReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init("django", scheduledQueues, maximumEntrySeries) { () throws(CollectionError) in
+        self.init("django", scheduledQueues, maximumEntrySeries, isNothing: { _ in !reader.hasTables }) {
+            () throws(CollectionError) in
             do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
         }
     }
@@ -62,12 +67,14 @@ package struct BeatCollector: Collector {
         _ scheduler: String,
         _ scheduledQueues: SharedQueueNames,
         _ maximumEntrySeries: Int,
+        isNothing: @escaping (BeatState) -> Bool = { _ in false },
         advice: @escaping () -> [String] = { [] },
         read: @escaping () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
     ) {
         self.scheduler = scheduler
         self.scheduledQueues = scheduledQueues
         self.maximumEntrySeries = maximumEntrySeries
+        self.isNothing = isNothing
         self.advice = advice
         self.read = read
     }
@@ -79,7 +86,11 @@ package struct BeatCollector: Collector {
             problems: anomalies.map { CollectionProblem($0) },
             advice: advice()
         )
-        guard let state else { return collected }
+        guard let state else {
+            collected.isEmptyHanded = true
+            return collected
+        }
+        collected.isEmptyHanded = isNothing(state)
         collected.isPreliminary = state.isPreliminary
         scheduledQueues.set(state.schedule?.queues ?? [], of: scheduler)
         collected.families = BeatFamilies.families(
@@ -91,5 +102,12 @@ package struct BeatCollector: Collector {
         let entryCount = state.schedule?.entries.count ?? 0
         if maximumEntrySeries > 0 { collected.droppedSeries = max(0, entryCount - maximumEntrySeries) }
         return collected
+    }
+}
+
+extension BeatState {
+    /// Whether neither a beat with its lock nor a schedule was ever seen.
+    fileprivate var showsNothing: Bool {
+        heartbeat == nil && lock?.isHeld != true && schedule?.entryCount == 0
     }
 }

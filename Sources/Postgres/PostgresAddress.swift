@@ -70,6 +70,18 @@ package struct PostgresAddress: Equatable, Sendable {
     /// Source: https://www.postgresql.org/docs/15/libpq-ssl.html
     private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
+    private init(parameters: [String: String], ignoredParameters: [String]) {
+        self.parameters = parameters
+        self.ignoredParameters = ignoredParameters
+    }
+
+    /// The same server and role, and another of its databases.
+    package func of(database: String) -> PostgresAddress {
+        var parameters = parameters
+        parameters["dbname"] = database
+        return PostgresAddress(parameters: parameters, ignoredParameters: ignoredParameters)
+    }
+
     /// The address without user and password, for logs and errors.
     package var redacted: String {
         let host = parameters["host"] ?? parameters["hostaddr"] ?? "the default socket"

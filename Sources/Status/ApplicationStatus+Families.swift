@@ -7,16 +7,19 @@ extension ApplicationStatus {
     /// - Parameters:
     ///   - families: all that the snapshot holds.
     ///   - expectedSchedulers: which have to be there, also while there is no sign of them.
+    ///   - search: where a beat was looked for that was not found.
     ///   - time: now, by the exporter's clock.
     package init(
         target: String?,
         families: [MetricFamily],
         collectors: [CollectorHealth],
         expectedSchedulers: Set<String>,
+        search: BeatSearch? = nil,
         time: Double
     ) {
         let index = FamilyIndex(families)
         self.init(target: target, time: time, collectors: collectors)
+        self.search = search
         beats = collectors.compactMap { collector in
             guard Self.schedulers.contains(collector.name) else { return nil }
             let isWatched = expectedSchedulers.contains(collector.name) || collector.hasBroughtFamilies
@@ -52,16 +55,18 @@ extension ApplicationStatus {
     private static func tasks(_ index: FamilyIndex) -> [Task]? {
         guard index.contains("celery_task_success_ratio") else { return nil }
         var tasks: [String: Task] = [:]
-        for sample in index.samples("celery_task_results_total") {
-            if let name = sample["task_name"] { tasks[name] = tasks[name] ?? Task(name: name) }
+        func change(_ sample: Sample, _ body: (inout Task) -> Void = { _ in }) {
+            guard let name = sample.whole("task_name") else { return }
+            body(&tasks[name, default: Task(name: name.bounded(Sample.maximumText))])
         }
+        for sample in index.samples("celery_task_results_total") { change(sample) }
         for sample in index.samples("celery_task_success_ratio") {
-            guard let name = sample["task_name"], let window = sample["window"] else { continue }
-            tasks[name, default: Task(name: name)].successRatios.append(Ratio(window: window, value: sample.value))
+            guard let window = sample["window"] else { continue }
+            change(sample) { $0.successRatios.append(Ratio(window: window, value: sample.value)) }
         }
         for sample in index.samples("celery_task_in_progress") {
-            guard let name = sample["task_name"], let count = Int(exactly: sample.value) else { continue }
-            tasks[name, default: Task(name: name)].inProgress += count
+            guard let count = Int(exactly: sample.value) else { continue }
+            change(sample) { $0.inProgress += count }
         }
         return tasks.values.sorted { $0.name < $1.name }
     }
@@ -69,14 +74,17 @@ extension ApplicationStatus {
     private static func pipelines(_ index: FamilyIndex) -> [Pipeline]? {
         guard index.contains("celery_pipelines_in_progress") else { return nil }
         var pipelines: [String: Pipeline] = [:]
+        func change(_ sample: Sample, _ body: (inout Pipeline) -> Void) {
+            guard let root = sample.whole("root_task_name") else { return }
+            body(&pipelines[root, default: Pipeline(rootTask: root.bounded(Sample.maximumText))])
+        }
         for sample in index.samples("celery_pipelines_in_progress") {
-            guard let root = sample["root_task_name"], let count = Int(exactly: sample.value) else { continue }
-            pipelines[root] = Pipeline(rootTask: root, inProgress: count)
+            guard let count = Int(exactly: sample.value) else { continue }
+            change(sample) { $0.inProgress = count }
         }
         for sample in index.samples("celery_pipeline_completion_ratio") {
-            guard let root = sample["root_task_name"], let window = sample["window"] else { continue }
-            let ratio = Ratio(window: window, value: sample.value)
-            pipelines[root, default: Pipeline(rootTask: root)].completionRatios.append(ratio)
+            guard let window = sample["window"] else { continue }
+            change(sample) { $0.completionRatios.append(Ratio(window: window, value: sample.value)) }
         }
         return pipelines.values.sorted { $0.rootTask < $1.rootTask }
     }
@@ -86,22 +94,31 @@ extension ApplicationStatus {
 
     private static func workers(_ index: FamilyIndex, at time: Double) -> [Worker]? {
         guard index.contains("celery_worker_table_status") else { return nil }
-        let heartbeats = index.values("celery_worker_table_heartbeat_timestamp_seconds", by: "worker_name")
-        let active = index.values("celery_worker_table_active_tasks", by: "worker_name")
-        return index.values("celery_worker_table_status", by: "worker_name").map { name, isOnline in
-            let heartbeat = heartbeats[name]
+        let heartbeats = index.values("celery_worker_table_heartbeat_timestamp_seconds")
+        let active = index.values("celery_worker_table_active_tasks")
+        return index.samples("celery_worker_table_status").compactMap { sample in
+            guard let name = sample["worker_name"] else { return nil }
+            let heartbeat = heartbeats[sample.labels]
             let isSilent = heartbeat.map { time - $0 > silentSeconds } ?? false
             return Worker(
                 name: name,
-                state: isOnline != 1 ? .offline : isSilent ? .silent : .online,
+                state: sample.value != 1 ? .offline : isSilent ? .silent : .online,
                 heartbeat: heartbeat,
-                activeTasks: active[name].flatMap { Int(exactly: $0) }
+                activeTasks: active[sample.labels].flatMap { Int(exactly: $0) }
             )
         }.sorted { $0.name < $1.name }
     }
 }
 
 extension ApplicationStatus.Beat {
+    /// What one collection brought of a beat, at that moment; nil where it saw none.
+    package init?(_ collected: Collected, of scheduler: String) {
+        var collector = CollectorHealth(name: scheduler, source: nil)
+        collector.note(.success(collected), at: 0)
+        self.init(FamilyIndex(collected.families), collector, at: 0)
+        guard observed != nil else { return nil }
+    }
+
     fileprivate init(_ index: FamilyIndex, _ collector: CollectorHealth, at time: Double) {
         let label = Label.scheduler(collector.name)
         let observed = index.value("celery_beat_observed_timestamp_seconds", label)
@@ -109,6 +126,8 @@ extension ApplicationStatus.Beat {
         let now = observed.map { $0 + max(0, time - (collector.lastSuccess ?? time)) } ?? time
         self.init(scheduler: collector.name, observed: observed, now: now)
         isUp = index.value("celery_beat_up", label).map { $0 == 1 }
+        isPreliminary = collector.isPreliminary
+        isNowhere = collector.isEmptyHanded
         heartbeat = index.value("celery_beat_scheduler_heartbeat", label)
         deadline = index.value("celery_beat_deadline_timestamp_seconds", label)
         grace = index.value("celery_beat_grace_seconds", label)
@@ -134,28 +153,28 @@ extension ApplicationStatus.Beat {
     }
 
     private func entries(_ index: FamilyIndex, _ label: Label) -> [ApplicationStatus.Entry] {
-        let overdue = index.values("celery_beat_entry_overdue_seconds", by: "entry", label)
-        let lastRun = index.values("celery_beat_entry_last_run_timestamp_seconds", by: "entry", label)
-        let nextDue = index.values("celery_beat_entry_next_due_timestamp_seconds", by: "entry", label)
-        let runs = index.values("celery_beat_entry_runs_total", by: "entry", label)
+        let overdue = index.values("celery_beat_entry_overdue_seconds")
+        let lastRun = index.values("celery_beat_entry_last_run_timestamp_seconds")
+        let nextDue = index.values("celery_beat_entry_next_due_timestamp_seconds")
+        let runs = index.values("celery_beat_entry_runs_total")
         return index.samples("celery_beat_entry_enabled").filter { $0.labels.contains(label) }.map { sample in
-            let name = sample["entry"] ?? ""
-            let late = overdue[name]
+            let entry = sample.labels
+            let late = overdue[entry]
             return ApplicationStatus.Entry(
-                name: name,
+                name: sample["entry"] ?? "",
                 task: sample["task_name"] ?? "",
                 state: sample.value != 1 ? .off : state(late),
-                lastRun: lastRun[name],
-                nextDue: nextDue[name],
+                lastRun: lastRun[entry],
+                nextDue: nextDue[entry],
                 overdue: late,
-                runs: runs[name].flatMap { Int(exactly: $0) }
+                runs: runs[entry].flatMap { Int(exactly: $0) }
             )
         }.sorted { left, right in
             // Of those that are late the latest comes first.
             let (leftLate, rightLate) = (
                 left.state == .late ? left.overdue ?? 0 : 0, right.state == .late ? right.overdue ?? 0 : 0
             )
-            return leftLate == rightLate ? left.name < right.name : leftLate > rightLate
+            return leftLate == rightLate ? (left.name, left.task) < (right.name, right.task) : leftLate > rightLate
         }
     }
 

@@ -19,6 +19,8 @@ package struct ApplicationStatus: Equatable, Sendable {
     package var workers: [Worker]?
     /// All collectors, in the order in which they are listed.
     package var collectors: [CollectorHealth] = []
+    /// Where beats were looked for, and what was found instead; nil while none has been missed.
+    package var search: BeatSearch?
     /// Whether the configuration was right when it was last read; nil for an application of the configuration file.
     package var isConfigurationLoaded: Bool?
 }
@@ -30,6 +32,10 @@ extension ApplicationStatus {
         package var scheduler: String
         /// Whether it demonstrably lives; nil when that cannot be told.
         package var isUp: Bool?
+        /// Whether another look may soon tell otherwise, because the last one could not see all.
+        package var isPreliminary = false
+        /// Whether nothing of it is where it is looked for.
+        package var isNowhere = false
         /// When it was looked at, by the clock of what tells of it, as all other times of a beat are.
         package var observed: Double?
         /// What that clock shows at the status's `time`.
@@ -138,8 +144,12 @@ extension ApplicationStatus {
     package enum Verdict: Equatable, Sendable {
         /// Every beat that is there lives.
         case alive
+        /// Every one that is there seems to live, but not all prove it.
+        case uncertain
         /// One at least does not.
         case dead
+        /// Nothing of one at least, which has to be there, was ever found.
+        case notFound
         /// None is known to be dead, but not all can be judged.
         case unknown
         /// There is no sign of any.
@@ -149,21 +159,23 @@ extension ApplicationStatus {
     }
 
     package var verdict: Verdict {
-        if beats.contains(where: { $0.isUp == false }) { return .dead }
+        if beats.contains(where: { $0.life == .dead }) { return .dead }
+        if beats.contains(where: { $0.life == .notFound }) { return .notFound }
         let watchers = collectors.filter { Self.schedulers.contains($0.name) }
         if beats.isEmpty {
             if watchers.contains(where: { !$0.hasEnded }) { return .pending }
             return watchers.contains { !$0.isSuccess } ? .unknown : .none
         }
-        if beats.allSatisfy({ $0.isUp == true }) { return .alive }
+        if beats.allSatisfy({ $0.life == .alive }) { return .alive }
+        if beats.allSatisfy({ $0.isUp == true }) { return .uncertain }
         return watchers.allSatisfy(\.hasEnded) ? .unknown : .pending
     }
 
     /// The same for programs: nil when nobody can tell.
     package var isActive: Bool? {
         switch verdict {
-        case .alive: true
-        case .dead: false
+        case .alive, .uncertain: true
+        case .dead, .notFound: false
         case .unknown, .none, .pending: nil
         }
     }

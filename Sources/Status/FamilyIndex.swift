@@ -23,20 +23,22 @@ struct FamilyIndex {
         samples(family).first { sample in labels.allSatisfy(sample.labels.contains) }.flatMap { Int(exactly: $0.value) }
     }
 
-    /// Values by one label, of samples that have these others. The first of several with the same label wins.
-    func values(_ family: String, by label: String, _ labels: Label...) -> [String: Double] {
-        var values: [String: Double] = [:]
-        for sample in samples(family) where labels.allSatisfy(sample.labels.contains) {
-            guard let key = sample[label], values[key] == nil else { continue }
-            values[key] = sample.value
-        }
-        return values
+    /// Values by all the labels of their samples, which no two of a family share. What has the same in several families is
+    /// one thing: a name alone may be that of two, as of entries with one name and two tasks.
+    func values(_ family: String) -> [[Label]: Double] {
+        Dictionary(samples(family).map { ($0.labels, $0.value) }) { first, _ in first }
     }
 }
 
 extension Sample {
-    /// The value of a label. Foreign names can be longer than anybody reads.
-    subscript(label: String) -> String? { labels.first { $0.name == label }?.value.bounded(300) }
+    /// Characters of a name that are shown.
+    static let maximumText = 300
+
+    /// The value of a label, for people. Foreign names can be longer than anybody reads: cut, two may be the same.
+    subscript(label: String) -> String? { whole(label)?.bounded(Self.maximumText) }
+
+    /// The value of a label as it is.
+    func whole(_ label: String) -> String? { labels.first { $0.name == label }?.value }
 }
 
 extension String {

@@ -17,12 +17,11 @@ package struct Problem: Equatable, Sendable {
 }
 
 extension ApplicationStatus {
-    /// All that is wrong, the worst first. Their number is bounded: what can be many is told in one.
+    /// All that is wrong, the worst first, and what others depend on before them. Their number is bounded: what can be many is told in one.
     package var problems: [Problem] {
         let all =
-            beats.flatMap { $0.problems(watchedBy: collector($0.scheduler)) } + sourceProblems + taskProblems
-            + queueProblems
-            + workerProblems + configurationProblems
+            sourceProblems + beats.flatMap { $0.problems(watchedBy: collector($0.scheduler), search) } + taskProblems
+            + queueProblems + workerProblems + configurationProblems
         return all.filter { $0.severity == .critical } + all.filter { $0.severity != .critical }
     }
 
@@ -106,24 +105,36 @@ extension ApplicationStatus {
         ]
     }
 
-    private static let maximumListed = 5
+    fileprivate static let maximumListed = 5
 
     /// The first few of many, and how many more there are.
-    fileprivate static func list(_ names: [String]) -> String {
-        let rest = names.count - maximumListed
+    fileprivate static func list(_ names: [String], of count: Int? = nil) -> String {
+        let rest = (count ?? names.count) - maximumListed
         return names.prefix(maximumListed).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
     }
 }
 
 extension ApplicationStatus.Beat {
-    fileprivate func problems(watchedBy collector: CollectorHealth?) -> [Problem] {
-        [life(collector), instancesProblem, scheduleProblem, entriesProblem, invalidProblem, clockProblem].compactMap(
-            \.self
-        )
+    fileprivate func problems(watchedBy collector: CollectorHealth?, _ search: BeatSearch?) -> [Problem] {
+        // A clock that is off makes entries late.
+        [
+            lifeProblem(collector, search), instancesProblem, scheduleProblem, clockProblem, entriesProblem,
+            invalidProblem,
+        ]
+        .compactMap(\.self)
     }
 
-    private func life(_ collector: CollectorHealth?) -> Problem? {
-        guard let isUp else {
+    private func lifeProblem(_ collector: CollectorHealth?, _ search: BeatSearch?) -> Problem? {
+        switch life {
+        case .alive: return nil
+        case .uncertain:
+            return Problem(
+                severity: .warning,
+                text: "The beat of \(scheduler) seems to be alive, but what was seen does not prove it.",
+                advice: "Wait until it has shown life, or its deadline is over.",
+                alert: nil
+            )
+        case .unknown:
             // Where its source fails, that is the problem.
             guard collector?.isSuccess == true else { return nil }
             return Problem(
@@ -132,8 +143,18 @@ extension ApplicationStatus.Beat {
                 advice: "Wait until it has shown life, or its deadline is over.",
                 alert: nil
             )
+        case .notFound:
+            return Problem(
+                severity: .critical,
+                text: "Nothing of \(scheduler) was found where it is looked for.",
+                advice: search?.advice ?? "It is dead, or it is somewhere else.",
+                alert: lock == nil ? "CeleryBeatOverdueWithoutLock" : "CeleryBeatLockMissing"
+            )
+        case .dead: return death
         }
-        guard !isUp else { return nil }
+    }
+
+    private var death: Problem {
         switch lock?.isHeld {
         case true:
             let end = lock?.timeToLive.map { "for another \(TimeText.duration($0 - (now - (observed ?? now))))" }
@@ -180,7 +201,7 @@ extension ApplicationStatus.Beat {
     }
 
     private var scheduleProblem: Problem? {
-        guard isUp == true, entryCount == 0 else { return nil }
+        guard hasEmptySchedule else { return nil }
         return Problem(
             severity: .critical,
             text: "The schedule of \(scheduler) is empty, so beat has nothing to send.",
@@ -190,12 +211,15 @@ extension ApplicationStatus.Beat {
     }
 
     private var entriesProblem: Problem? {
-        let late = entries.prefix { $0.state == .late }
-        guard isUp == true, !late.isEmpty else { return nil }
-        let names = late.map { "\($0.name) (\(TimeText.duration($0.overdue ?? 0)))" }
+        let late = lateEntries
+        guard !late.isEmpty else { return nil }
+        let names = late.prefix(ApplicationStatus.maximumListed + 1).map {
+            "\(title(of: $0)) (\(TimeText.duration($0.overdue ?? 0)))"
+        }
         return Problem(
             severity: .warning,
-            text: "Beat lives, but entries of \(scheduler) are late: \(ApplicationStatus.list(names)).",
+            text: "Beat lives, but entries of \(scheduler) are late: "
+                + "\(ApplicationStatus.list(names, of: late.count)).",
             advice: "Beat's log tells what it makes of them.",
             alert: "CeleryBeatEntryOverdue"
         )
@@ -212,13 +236,26 @@ extension ApplicationStatus.Beat {
     }
 
     private var clockProblem: Problem? {
-        guard let clockSkew, let grace, clockSkew.magnitude > grace else { return nil }
+        guard let clockSkew = harmfulClockSkew else { return nil }
         return Problem(
             severity: .warning,
             text: "The clock of the beat of \(scheduler) is \(TimeText.duration(clockSkew.magnitude)) "
                 + (clockSkew > 0 ? "ahead of" : "behind") + " its source's.",
             advice: "Synchronize the clocks of both machines.",
             alert: "CeleryClockSkew"
+        )
+    }
+}
+
+extension BeatSearch {
+    /// What was found instead, and what to set.
+    fileprivate var advice: String {
+        let found = places.prefix(Self.maximumLines).map { "There is \($0.text): set \($0.setting) if it is yours." }
+        let missing = gaps.prefix(Self.maximumLines).map { "Could not be looked through: \($0)." }
+        let nothing =
+            found.isEmpty ? ["Nothing of a beat was found elsewhere either: start beat, or see the settings."] : []
+        return (["Looked for: \(lookedFor.joined(separator: "; "))."] + found + nothing + missing).joined(
+            separator: " "
         )
     }
 }

@@ -15,6 +15,7 @@ final class RunningTarget: Sendable {
     let snapshot: Snapshot
     private let page: MetricsPage
     private let loops: [CollectorLoop]
+    private let beatWatch: BeatWatch
 
     /// - Parameters:
     ///   - others: collectors beside those that watch the application.
@@ -31,16 +32,19 @@ final class RunningTarget: Sendable {
         let snapshot = Snapshot(collectors: definitions, validity: schedule.interval * 2 + schedule.timeout * 4)
         self.snapshot = snapshot
         page = MetricsPage(snapshot)
+        beatWatch = BeatWatch(target, snapshot, timeout: schedule.timeout, logger: logger)
         loops = definitions.map { CollectorLoop($0, into: snapshot, every: schedule.interval, logger: logger) }
     }
 
     func start() {
         for loop in loops { loop.start() }
+        beatWatch.start()
     }
 
     /// Lets the running collections end, and starts no others.
     func stop() {
         for loop in loops { loop.stop() }
+        beatWatch.stop()
     }
 
     /// What is known of the application now, by the exporter's clock.
@@ -51,6 +55,7 @@ final class RunningTarget: Sendable {
             families: families,
             collectors: collectors,
             expectedSchedulers: target.expectedSchedulers,
+            search: beatWatch.search,
             time: time
         )
     }

@@ -7,10 +7,46 @@ import Testing
 
 @Suite struct FindingTests {
     @Test func aLineIsAlignedAndSendsNothingToTheTerminal() {
-        let finding = Finding(.failure, "redbeat", "a\nb \u{1b}[31m\u{9b}2J é")
-        #expect(finding.line(width: 9) == #"FAIL  redbeat    a\nb \u001b[31m\u009b2J é"#)
-        #expect(Finding(.ok, "database", "x").line(width: 3) == "ok    database  x")
-        #expect(Finding(.warning, "", String(repeating: "x", count: 5000)).line(width: 0).count < 2100)
+        let finding = Finding(.failure, "redbeat", "a\nb \u{1b}[31m\u{9b}2J é", ["c\r"])
+        #expect(
+            finding.lines(width: 9) == [#"FAIL  redbeat    a\nb \u001b[31m\u009b2J é"#, #"                 c\r"#]
+        )
+        #expect(Finding(.ok, "database", "x").lines(width: 3) == ["ok    database  x"])
+        #expect(Finding(.warning, "", String(repeating: "x", count: 5000)).lines(width: 0)[0].count < 1100)
+    }
+
+    @Test func longTextsAreFoldedAndCommandsAreNot() {
+        let words = Array(repeating: "word", count: 40).joined(separator: " ")
+        let lines = Finding(.ok, "tasks", words, [words, "run: \(words)"]).lines(width: 5)
+        #expect(lines.map(\.count) == [97, 99, 44, 97, 99, 44, 217])
+        #expect(lines.map { $0.prefix { $0 == " " }.count } == [0, 15, 15, 13, 15, 15, 13])
+        // Where a name alone is longer than a line, that is.
+        let name = String(repeating: "n", count: 150)
+        #expect(
+            Finding(.ok, "t", "a \(name) b").lines(width: 1) == ["ok    t  a", "           \(name)", "           b"]
+        )
+    }
+
+    @Test(
+        arguments: [
+            ("a", "a", []), ("a; b", "a", ["b"]), ("a; b; c", "a", ["b; c"]),
+            ("a; b; run: CREATE x; CREATE y", "a", ["b", "run: CREATE x; CREATE y"]),
+            ("a; run: CREATE x; CREATE y", "a", ["run: CREATE x; CREATE y"]), ("", "", []), ("; ", "; ", []),
+        ] as [(String, String, [String])]
+    )
+    func whatOthersPutInOneLine(line: String, text: String, details: [String]) {
+        #expect(Finding(.ok, "x", line: line) == Finding(.ok, "x", text, details))
+    }
+
+    @Test func whatOthersFollowFromStandsBeforeThem() {
+        let found = [
+            Finding(.ok, "ok", ""), Finding(.warning, "advice", ""), Finding(.failure, "beat", "", cause: .beat),
+            Finding(.ok, "ok too", "", cause: .server), Finding(.warning, "clock", "", cause: .clock),
+            Finding(.failure, "denied", "", cause: .access), Finding(.failure, "database", "", cause: .server),
+        ]
+        #expect(
+            Finding.inOrder(found).map(\.subject) == ["database", "denied", "beat", "clock", "advice", "ok", "ok too"]
+        )
     }
 
     @Test(
@@ -51,8 +87,12 @@ import Testing
                 == Finding(
                     .warning,
                     "broker",
-                    "redis://h:6379/0: of no known version, as INFO is not permitted, answers in under 0.1 ms; it is a replica, "
-                        + "which may be behind: give the address of the primary"
+                    "redis://h:6379/0 is a replica, which may be behind",
+                    [
+                        "give the address of the primary",
+                        "redis://h:6379/0: of no known version, as INFO is not permitted, answers in under 0.1 ms",
+                    ],
+                    cause: .server
                 )
         )
         let postgres = PostgresServerState(version: "15.20", roundTrip: .milliseconds(3), role: "me", isStandby: true)
@@ -87,14 +127,15 @@ import Testing
         let text = "3 queues: celery 3 (found), zzz 3 (found), mail 0 (named); 2 unacknowledged"
         #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text)])
         collected.isPreliminary = true
-        let search = "; the search through all keys for more has not ended"
-        #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text + search)])
+        let search = "the search through all keys for more has not ended"
+        #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text, [search])])
         #expect(
             findings("queues", Collected([])) == [
                 Finding(
                     .warning,
                     "queues",
-                    "none found; name them with --queues, or mend the database in --broker.url or --broker.key-prefix"
+                    "no queues were found",
+                    ["name them with --queues, or correct the database in --broker.url", "or give --broker.key-prefix"]
                 )
             ]
         )
@@ -127,10 +168,16 @@ import Testing
     @Test func failuresAndWhetherThereIsABeat() {
         let error = CollectionError(.timeout, "it hangs")
         let redbeat = CollectorFindings("redbeat", .failure(error), target: Target(), server: server)
-        #expect(redbeat.findings == [Finding(.failure, "redbeat", "it hangs")])
+        #expect(redbeat.findings == [Finding(.failure, "redbeat", "it hangs", cause: .access)])
         #expect(redbeat.isOfBeat)
         #expect(!CollectorFindings("tasks", .failure(error), target: Target(), server: server).isOfBeat)
         let nothing = CollectorFindings("redbeat", .success(Collected([])), target: Target(), server: server)
         #expect(nothing.findings.isEmpty && !nothing.isOfBeat)
+        let denied = CollectionError(.permission, "query PostgreSQL at h, database d: SQLSTATE 42501: no; run: GRANT x")
+        #expect(
+            CollectorFindings("tasks", .failure(denied), target: Target(), server: server).findings == [
+                Finding(.failure, "tasks", "no", ["run: GRANT x"], cause: .access)
+            ]
+        )
     }
 }

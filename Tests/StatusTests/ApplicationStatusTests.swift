@@ -38,6 +38,61 @@ import Testing
         #expect(states == [.onTime, .due, .due, .late])
     }
 
+    /// Entries, workers and what else is joined from several families by a name, of which there may be two.
+    @Test func whatSharesANameIsToldApart() {
+        func entry(_ task: String, _ values: [String: Double], scheduler: String = "redbeat") -> [MetricFamily] {
+            values.sorted { $0.key < $1.key }.map { name, value in
+                Samples.gauge(
+                    "celery_beat_entry_\(name)",
+                    value,
+                    ("scheduler", scheduler),
+                    ("entry", "report"),
+                    ("task_name", task)
+                )
+            }
+        }
+        let names = [
+            "overdue_seconds", "last_run_timestamp_seconds", "next_due_timestamp_seconds", "runs_total", "enabled",
+        ]
+        func values(_ values: Double...) -> [String: Double] { Dictionary(uniqueKeysWithValues: zip(names, values)) }
+        let families =
+            Samples.beat("redbeat", isUp: 1) + Samples.beat("django", isUp: 1)
+            + entry("a.fast", values(0, 1, 2, 3, 1)) + entry("b.slow", values(500, 4, 5, 6, 1))
+            + entry("a.fast", values(0, 7, 8, 9, 0), scheduler: "django")
+        let status = Samples.status(families, [Self.redis, Samples.reading("django", "database")])
+        func told(_ beat: ApplicationStatus.Beat?) -> [String] {
+            (beat?.entries ?? []).map {
+                "\($0.name) \($0.task) \($0.state) \($0.overdue) \($0.lastRun ?? 0) \($0.nextDue ?? 0) \($0.runs ?? 0)"
+            }
+        }
+        #expect(
+            told(status.beats.first) == ["report b.slow late 500.0 4.0 5.0 6", "report a.fast onTime 0.0 1.0 2.0 3"]
+        )
+        #expect(told(status.beats.last) == ["report a.fast off 0.0 7.0 8.0 9"])
+        #expect(
+            status.problems.map(\.text) == [
+                "Beat lives, but entries of redbeat are late: report, task b.slow (8 min 20 s)."
+            ]
+        )
+    }
+
+    /// Names are cut when they are shown, not before.
+    @Test func namesThatDifferAtTheirEndAreToldApart() {
+        let long = String(repeating: "x", count: 400)
+        let families = ["a", "b"].enumerated().flatMap { index, end in
+            [
+                Samples.gauge("celery_worker_table_status", 1, ("worker_name", long + end)),
+                Samples.gauge("celery_worker_table_active_tasks", Double(index), ("worker_name", long + end)),
+                Samples.gauge("celery_task_success_ratio", 0.5, ("task_name", long + end), ("window", "5m")),
+                Samples.gauge("celery_pipelines_in_progress", Double(index), ("root_task_name", long + end)),
+            ]
+        }
+        let status = Samples.status(families, [])
+        #expect(status.workers?.map(\.activeTasks).sorted { $0 ?? 0 < $1 ?? 0 } == [0, 1])
+        #expect(status.tasks?.map(\.successRatios.count) == [1, 1])
+        #expect(status.pipelines?.map(\.inProgress).sorted() == [0, 1])
+    }
+
     @Test func whatIsNotReadIsNotKnown() {
         let status = Samples.status([], [Samples.failing("queues", "broker"), Samples.failing("tasks", "database")])
         #expect(status.queues == nil && status.tasks == nil && status.pipelines == nil && status.workers == nil)
@@ -62,6 +117,47 @@ import Testing
         #expect(status.beats.map(\.scheduler) == schedulers.map(\.0))
         #expect(status.verdict == verdict)
         #expect(status.isActive == isActive)
+    }
+
+    @Test(
+        arguments: [
+            (1, false, false, .alive, .alive, true), (1, true, false, .uncertain, .uncertain, true),
+            (0, false, false, .dead, .dead, false), (0, false, true, .notFound, .notFound, false),
+            (0, true, false, .dead, .dead, false), (nil, true, true, .unknown, .unknown, nil),
+        ] as [(Double?, Bool, Bool, ApplicationStatus.Life, ApplicationStatus.Verdict, Bool?)]
+    )
+    func lifeIsConcludedOnce(
+        up: Double?,
+        isPreliminary: Bool,
+        isEmptyHanded: Bool,
+        life: ApplicationStatus.Life,
+        verdict: ApplicationStatus.Verdict,
+        isActive: Bool?
+    ) {
+        var collected = Collected(Samples.beat("redbeat", isUp: up))
+        collected.isPreliminary = isPreliminary
+        collected.isEmptyHanded = isEmptyHanded
+        var health = CollectorHealth(name: "redbeat", source: "redbeat")
+        health.note(.success(collected), at: Samples.now - 1)
+        let status = Samples.status(collected.families, [health])
+        #expect(status.beats.map(\.life) == [life])
+        // As `check` has it, from the same collection.
+        #expect(ApplicationStatus.Beat(collected, of: "redbeat")?.life == life)
+        #expect(status.verdict == verdict)
+        #expect(status.isActive == isActive)
+    }
+
+    /// However old the look is: beat may have shown life again since.
+    @Test func aDeadlineThatHasPassedSinceTheLookIsNotMissed() {
+        let others = ["deadline_timestamp_seconds": Samples.now + 3600 - 0.5]
+        let status = Samples.status(Samples.beat("redbeat", isUp: 1, others: others), [Self.redis])
+        #expect(status.verdict == .alive)
+        #expect(status.beats.map(\.isDueSinceLook) == [true])
+        #expect(status.problems == [])
+        let before = Samples.status(Samples.beat("redbeat", isUp: 1), [Self.redis])
+        #expect(before.beats.map(\.isDueSinceLook) == [false])
+        let dead = Samples.status(Samples.beat("redbeat", isUp: 0, others: others), [Self.redis])
+        #expect(dead.beats.map(\.isDueSinceLook) == [false])
     }
 
     @Test func verdictWithoutWhatTellsOfBeat() {

@@ -16,7 +16,7 @@ import Testing
         #expect(
             text(Samples.status([], [])) == """
                 {"version":"1.2.3","target":null,"time":1795269807.5,\
-                "beat":{"active":null,"lock_ttl":null,"schedulers":[]},"queues":null,"unacked":null,"tasks":null,\
+                "beat":{"active":null,"lock_ttl":null,"schedulers":[],"search":null},"queues":null,"unacked":null,"tasks":null,\
                 "pipelines":null,"workers":null,"collectors":[],"problems":[],"targets":{}}
 
                 """

@@ -101,8 +101,8 @@ import Testing
             problems(Samples.beat("redbeat", isUp: 1, others: others)) == [
                 "critical CeleryBeatDuplicated: 2 beats of redbeat are at work, and each sends every periodic task.",
                 "critical CeleryBeatScheduleEmpty: The schedule of redbeat is empty, so beat has nothing to send.",
-                "warning -: Entries of redbeat that cannot be decoded: 3.",
                 "warning CeleryClockSkew: The clock of the beat of redbeat is 1 min 1 s behind its source's.",
+                "warning -: Entries of redbeat that cannot be decoded: 3.",
             ]
         )
     }

@@ -81,6 +81,62 @@ import Testing
         )
     }
 
+    /// No green headline stands beside a time that was missed.
+    @Test func whatHasComeDueSinceTheLook() throws {
+        let observed = Samples.now + 3600 - 1
+        let labels = [("scheduler", "redbeat"), ("entry", "often"), ("task_name", "t")]
+        let entry = [("enabled", 1), ("overdue_seconds", 0), ("next_due_timestamp_seconds", observed + 0.2)].map {
+            MetricFamily(
+                "celery_beat_entry_\($0)",
+                help: "",
+                type: .gauge,
+                value: $1,
+                labels: labels.map { Label($0, $1) }
+            )
+        }
+        let times: [String: Double] = [
+            "deadline_timestamp_seconds": observed + 0.2, "schedule_next_due_timestamp_seconds": observed + 0.2,
+            "schedule_entries": 1,
+        ]
+        let text = page(
+            Samples.status(
+                Samples.beat("redbeat", isUp: 1, others: times) + entry,
+                [Samples.reading("redbeat", "redbeat")]
+            )
+        )
+        #expect(try text == Expected.text("due.html", is: text))
+        #expect(text.contains("Beat is alive"))
+        #expect(!text.contains("was due"))
+        #expect(text.contains("it was alive when it was last looked at, 1 s ago"))
+    }
+
+    @Test func aBeatThatIsSomewhereElse() throws {
+        var collected = Collected(Samples.beat("redbeat", isUp: 0))
+        collected.families.removeAll { $0.name.contains("heartbeat") || $0.name.contains("deadline") }
+        collected.isEmptyHanded = true
+        var health = CollectorHealth(name: "redbeat", source: "redbeat")
+        health.note(.success(collected), at: Samples.now - 1)
+        var search = BeatSearch()
+        search.lookedFor = ["RedBeat with the prefix redbeat: in redis://h/0"]
+        search.places = [
+            BeatSearch.Place("RedBeat with the prefix <b> in redis://h/3", setting: "--redbeat.url=redis://h/3")
+        ]
+        search.gaps = ["database 4: NOPERM"]
+        for families in [collected.families, []] {
+            let status = ApplicationStatus(
+                target: nil,
+                families: families,
+                collectors: [health],
+                expectedSchedulers: families.isEmpty ? [] : ["redbeat"],
+                search: search,
+                time: Samples.now
+            )
+            let name = families.isEmpty ? "none.html" : "elsewhere.html"
+            #expect(try page(status) == Expected.text(name, is: page(status)))
+            #expect(page(status).contains("No beat was found"))
+        }
+    }
+
     @Test func foreignTextIsInert() {
         let name = "<script>alert('1')</script>\"&\u{202e}\u{0}\n"
         let families = [Samples.gauge("celery_queue_length", 1, ("queue_name", name))]

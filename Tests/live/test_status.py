@@ -317,7 +317,12 @@ def test_several_applications(
 
     told = status(watcher)
     assert told["target"] is None
-    assert told["beat"] == {"active": None, "lock_ttl": None, "schedulers": []}
+    assert told["beat"] == {
+        "active": None,
+        "lock_ttl": None,
+        "schedulers": [],
+        "search": None,
+    }
     assert {name: one["active"] for name, one in told["targets"].items()} == {
         "alive": True,
         "dead": False,
@@ -333,7 +338,7 @@ def test_several_applications(
     page = ask(watcher, "GET", "/")[1].decode()
     links = re.findall(r'href="(/\?target=[^"]+)"', page)
     assert links == ["/?target=dead", "/?target=alive"], "what needs somebody comes first"
-    assert "<title>✕ 2 applications, 1 with a dead beat</title>" in page
+    assert "<title>✕ 2 applications, 1 whose beat was not found</title>" in page
     assert "<title>● Beat is alive: alive</title>" in ask(watcher, "GET", links[1])[1].decode()
 
     for wrong in ("", "unknown", "ALIVE", "%61live", "%2561live", "<script>", "alive&target=alive"):

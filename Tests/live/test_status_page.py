@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PHONE = (360, 740)
 REFRESH_SECONDS = 60  # longest wait for what the page does every 10 s
+ALIVE = "● Beat is alive"
+# What a lock that nobody extends does not prove, in a Redis that has just saved its data.
+SEEMS_ALIVE = "◐ Beat seems to be alive"
 HEADLINE = "document.querySelector('h1')?.textContent"
 AS_OF = "document.querySelector('footer time')?.textContent"
 ROWS = "document.querySelectorAll('tbody tr').length"
@@ -255,7 +258,7 @@ def test_a_source_that_dies_before_the_readers_eyes(
     fill_redis(own_redis.url)
     watcher = exporter("--collect.interval=200ms", CELERY_BROKER_URL=own_redis.url)
     page.open(watcher.url)
-    assert page.evaluate(HEADLINE) == "● Beat is alive"
+    assert page.evaluate(HEADLINE) in {ALIVE, SEEMS_ALIVE}
 
     own_redis.kill()
     collected(watcher, "redbeat")
@@ -272,7 +275,7 @@ def test_a_source_that_dies_before_the_readers_eyes(
     beat_is(watcher, 1, 10)
     collected(watcher, "queues")
     refreshed(page)
-    assert page.evaluate(HEADLINE) == "● Beat is alive"
+    assert page.evaluate(HEADLINE) in {ALIVE, SEEMS_ALIVE}
     assert "cannot be read" not in page.text()
 
 
@@ -345,7 +348,7 @@ def test_several_applications(
     watcher = exporter(f"--config.file={path}", "--collect.interval=200ms")
     page.open(watcher.url)
 
-    assert page.evaluate(HEADLINE) == "✕ 2 applications, 1 with a dead beat"
+    assert page.evaluate(HEADLINE) == "✕ 2 applications, 1 whose beat was not found"
     check_readable(page)
     page.evaluate("[...document.querySelectorAll('a')].find((a) => a.text === 'shop-eu').click()")
     page.wait_for(f"{HEADLINE} === '● Beat is alive'")

@@ -8,6 +8,8 @@ package final class DatabaseSchedulerReader {
     private let isExpected: Bool
     private let maxLoopInterval: () -> Double?
     private var tracker: DatabaseSchedulerTracker
+    /// Whether the last reading found django-celery-beat's tables.
+    package private(set) var hasTables = false
 
     /// Entries beyond this number are counted, not read.
     private static let maximumEntries = 20_000
@@ -43,7 +45,8 @@ package final class DatabaseSchedulerReader {
     ) throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
         let signs = try transaction.query(Self.signsOfLife)
         guard let row = signs.first, let time = row.number(0) else { return (nil, []) }
-        guard row.boolean(1) == true else {
+        hasTables = row.boolean(1) == true
+        guard hasTables else {
             guard isExpected else { return (nil, []) }
             let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
             let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)

@@ -20,6 +20,7 @@ extension ApplicationStatus {
                     ("active", JSONTree(isActive)),
                     ("lock_ttl", JSONTree(lockTimeToLive)),
                     ("schedulers", JSONTree(beats, \.json)),
+                    ("search", search?.json ?? .null),
                 ])
             ),
             ("queues", JSONTree(queues, \.json)),
@@ -41,6 +42,7 @@ extension ApplicationStatus.Beat {
         .object([
             ("scheduler", .text(scheduler)),
             ("up", JSONTree(isUp)),
+            ("certain", JSONTree(isUp == nil ? nil : !isPreliminary)),
             ("observed", JSONTree(observed)),
             ("heartbeat", JSONTree(heartbeat)),
             ("deadline", JSONTree(deadline)),
@@ -67,6 +69,23 @@ extension ApplicationStatus.Beat {
             ("entries", JSONTree(entries, \.json)),
         ])
     }
+}
+
+extension BeatSearch {
+    fileprivate var json: JSONTree {
+        .object([
+            ("looked_for", JSONTree(lookedFor.bounded) { .text($0) }),
+            (
+                "found",
+                JSONTree(places.bounded) { .object([("text", .text($0.text)), ("setting", .text($0.setting))]) }
+            ),
+            ("not_searched", JSONTree(gaps.bounded) { .text($0) }),
+        ])
+    }
+}
+
+extension Array {
+    fileprivate var bounded: [Element] { Array(prefix(BeatSearch.maximumLines)) }
 }
 
 extension ApplicationStatus.Entry {

@@ -80,21 +80,23 @@ extension StatusPage {
         }
         func moment(_ time: Double?) -> Markup? { time.map { self.moment($0, now) } }
         let state: Markup =
-            switch beat.isUp {
-            case true: "<span class=\"good\"><span aria-hidden=\"true\">●</span> alive</span>"
-            case false: "<span class=\"bad\"><span aria-hidden=\"true\">✕</span> dead</span>"
-            case nil: "<span class=\"warning\"><span aria-hidden=\"true\">?</span> not known</span>"
+            switch beat.life {
+            case .alive: "<span class=\"good\"><span aria-hidden=\"true\">●</span> alive</span>"
+            case .uncertain: "<span class=\"warning\"><span aria-hidden=\"true\">◐</span> seems alive</span>"
+            case .dead: "<span class=\"bad\"><span aria-hidden=\"true\">✕</span> dead</span>"
+            case .notFound: "<span class=\"bad\"><span aria-hidden=\"true\">✕</span> not found</span>"
+            case .unknown: "<span class=\"warning\"><span aria-hidden=\"true\">?</span> not known</span>"
             }
         let all = [
             facts("Scheduler", "\(beat.scheduler)"),
             facts("State", state),
             facts("Last sign of life", moment(beat.heartbeat)),
-            facts("Next sign of life due", moment(beat.deadline)),
+            facts("Next sign of life due", due(beat.deadline, of: beat)),
             facts("Lock", beat.lock.map { lock(of: beat, $0) }),
             facts("Started", moment(beat.startTime)),
             facts("Beats at work", beat.instances.map { "\($0)" }),
             facts("Last task sent", moment(beat.lastTask)),
-            facts("Next task due", moment(beat.nextDue)),
+            facts("Next task due", due(beat.nextDue, of: beat)),
             facts("Sleeps at most", beat.maxLoopInterval.map { "\(TimeText.duration($0))" }),
             facts("Looked at", moment(beat.observed)),
         ]
@@ -103,6 +105,17 @@ extension StatusPage {
             heading: "Beat\(ofScheduler(beat))",
             content: "<dl>\n\(Markup(all.compactMap(\.self), separator: "\n"))\n</dl>"
         )
+    }
+
+    /// When something is due. What has come due since beat was looked at may have happened: that is not told as missed.
+    private func due(_ time: Double?, of beat: ApplicationStatus.Beat) -> Markup? {
+        time.map { time in
+            guard beat.isUp == true, time <= beat.now, time >= beat.observed ?? -.infinity else {
+                return moment(time, beat.now)
+            }
+            let utc: Markup = TimeText.utc(time, at: beat.now).map { " <small>(\($0))</small>" } ?? ""
+            return "since the last look\(utc)"
+        }
     }
 
     private func lock(of beat: ApplicationStatus.Beat, _ lock: ApplicationStatus.Lock) -> Markup {
@@ -129,7 +142,7 @@ extension StatusPage {
                     "<bdi>\(entry.name)</bdi>\(task)",
                     entry.state.words,
                     entry.lastRun.map { moment($0, beat.now) } ?? "never",
-                    entry.state == .off ? "–" : entry.nextDue.map { moment($0, beat.now) } ?? "–",
+                    entry.state == .off ? "–" : due(entry.nextDue, of: beat) ?? "–",
                     entry.overdue.flatMap { $0 > 0 ? "\(TimeText.duration($0))" : nil } ?? "–",
                 ]
             },
@@ -320,7 +333,8 @@ extension ApplicationStatus.Worker.State {
 extension TargetSummary {
     /// What needs somebody comes first.
     fileprivate var rank: Int {
-        verdict == .dead ? 0 : criticalCount > 0 ? 1 : verdict == .unknown ? 2 : warningCount > 0 ? 3 : 4
+        verdict == .dead || verdict == .notFound
+            ? 0 : criticalCount > 0 ? 1 : verdict == .unknown ? 2 : warningCount > 0 ? 3 : 4
     }
 
     fileprivate var problems: Markup {

@@ -88,7 +88,8 @@ package struct StatusPage {
         let parts =
             ["\(targets.count) \(targets.count == 1 ? "application" : "applications")"]
             + [
-                count(.dead, "with a dead beat"), count(.unknown, "of which nobody can tell"),
+                count(.dead, "with a dead beat"), count(.notFound, "whose beat was not found"),
+                count(.unknown, "of which nobody can tell"),
             ].compactMap(\.self)
         return parts.joined(separator: ", ")
     }
@@ -96,7 +97,7 @@ package struct StatusPage {
     /// What the applications without the one of the flags come to.
     private var worst: ApplicationStatus.Verdict {
         let verdicts = targets.map(\.verdict)
-        return [.dead, .unknown, .pending, .alive].first { verdicts.contains($0) } ?? .none
+        return [.dead, .notFound, .unknown, .pending, .uncertain, .alive].first { verdicts.contains($0) } ?? .none
     }
 
     private var headline: Markup {
@@ -127,8 +128,20 @@ package struct StatusPage {
         return switch status.verdict {
         case .pending: ["The sources have not answered yet."]
         case .unknown: ["What could tell of it cannot be read."]
-        default: ["There is no sign of any. <code>--beat.scheduler</code> names those that must be there."]
+        default:
+            ["There is no sign of any. <code>--beat.scheduler</code> names those that must be there."] + searched
         }
+    }
+
+    /// Where beats were looked for that were not found, and what is there instead.
+    private var searched: [Markup] {
+        guard let search = status.search else { return [] }
+        func lines<Line>(_ lines: [Line], _ markup: (Line) -> Markup) -> [Markup] {
+            lines.prefix(BeatSearch.maximumLines).map(markup)
+        }
+        return lines(search.lookedFor) { "Looked for: <bdi>\($0)</bdi>." }
+            + lines(search.places) { "There is <bdi>\($0.text)</bdi>: set <code>\($0.setting)</code> if it is yours." }
+            + lines(search.gaps) { "Could not be looked through: <bdi>\($0)</bdi>." }
     }
 
     private func lead(of beat: ApplicationStatus.Beat) -> Markup {
@@ -136,9 +149,14 @@ package struct StatusPage {
             guard let since = collector.failingSince else { return "What tells of it has not answered yet." }
             return "What tells of it became unreadable \(moment(since, status.time))."
         }
-        guard let heartbeat = beat.heartbeat else { return "No sign of life was ever seen." }
+        guard let heartbeat = beat.heartbeat else {
+            guard beat.life == .notFound else { return "No sign of life was ever seen." }
+            return "Nothing of it is where it is looked for. It is dead, or somewhere else: see below."
+        }
         var text: Markup = "Last sign of life \(moment(heartbeat, beat.now))"
-        if let deadline = beat.deadline {
+        if beat.isDueSinceLook, let observed = beat.observed {
+            text = text + "; it was alive when it was last looked at, \(moment(observed, beat.now))"
+        } else if let deadline = beat.deadline {
             text = text + (deadline > beat.now ? "; the next must come " : "; the next was due ")
             text = text + moment(deadline, beat.now)
         }
@@ -173,7 +191,8 @@ extension ApplicationStatus.Verdict {
     var symbol: String {
         switch self {
         case .alive: "●"
-        case .dead: "✕"
+        case .uncertain: "◐"
+        case .dead, .notFound: "✕"
         case .unknown: "?"
         case .none: "○"
         case .pending: "…"
@@ -185,9 +204,10 @@ extension ApplicationStatus.Verdict {
     var words: String {
         switch self {
         case .alive: "Beat is alive"
+        case .uncertain: "Beat seems to be alive"
         case .dead: "Beat is dead"
         case .unknown: "Nobody can tell whether beat is alive"
-        case .none: "No beat was found"
+        case .notFound, .none: "No beat was found"
         case .pending: "Not known yet"
         }
     }
@@ -196,8 +216,8 @@ extension ApplicationStatus.Verdict {
     var style: Markup {
         switch self {
         case .alive: "good"
-        case .dead: "bad"
-        case .unknown: "warning"
+        case .dead, .notFound: "bad"
+        case .uncertain, .unknown: "warning"
         case .none, .pending: "muted"
         }
     }

@@ -15,7 +15,7 @@ struct Check {
         self.configuration = configuration
     }
 
-    /// Writes the findings to standard output as they come.
+    /// Writes the findings to standard output, what is wrong first.
     ///
     /// - Returns: the exit code.
     func run() -> Int32 {
@@ -25,27 +25,28 @@ struct Check {
         if configuration.target.hasSources { applications.append(("", configuration.target)) }
         applications += configuration.targets.sorted { $0.key < $1.key }.map { ("\($0.key) ", $0.value) }
         let width = applications.map { $0.prefix.count }.max() ?? 0
-        var count = FindingCount()
+        if isatty(STDERR_FILENO) == 1 { Self.write("looking at all that is configured…", to: STDERR_FILENO) }
+        var findings: [Finding] = []
         for start in stride(from: 0, to: applications.count, by: Self.targetsAtOnce) {
             let times = LookTimes(patience: Self.patience, timeout: configuration.schedule.timeout)
             let looks = applications[start..<min(start + Self.targetsAtOnce, applications.count)].map {
                 TargetLook($0.target, prefix: $0.prefix, configuration, times)
             }
-            for look in looks {
-                look.findings { finding in
-                    count.add(finding)
-                    Self.write(finding.line(width: width + TargetLook.widestSubject))
-                }
-            }
+            for look in looks { findings += look.findings }
+        }
+        var count = FindingCount()
+        for finding in Finding.inOrder(findings) {
+            count.add(finding)
+            for line in finding.lines(width: width + TargetLook.widestSubject) { Self.write(line) }
         }
         Self.write(count.summary)
         return count.exitCode
     }
 
-    private static func write(_ line: String) {
+    private static func write(_ line: String, to descriptor: CInt = STDOUT_FILENO) {
         var rest = Array("\(line)\n".utf8)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             // Whoever read it has gone: the exit code still tells.
             guard count > 0 || errno == EINTR else { return }
             rest = rest.dropFirst(max(0, count))

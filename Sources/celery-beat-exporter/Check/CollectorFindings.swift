@@ -8,6 +8,8 @@ struct CollectorFindings {
     let findings: [Finding]
     /// Whether it tells of a beat.
     let isOfBeat: Bool
+    /// Whether nothing of a beat was found that has to be there.
+    let isBeatMissed: Bool
 
     /// Problems of one kind are told up to this number.
     private static let maximumProblems = 10
@@ -19,9 +21,10 @@ struct CollectorFindings {
         let collected: Collected
         switch result {
         case .failure(let error):
-            findings = [Finding(.failure, name, error.description)]
+            findings = [Finding(.failure, name, line: Self.cause(of: error), cause: .access)]
             // It cannot be read, which says nothing of whether there is one.
             isOfBeat = Scheduler(rawValue: name) != nil
+            isBeatMissed = false
             return
         case .success(let success): collected = success
         }
@@ -30,6 +33,7 @@ struct CollectorFindings {
             let beat = BeatFindings(collected, of: scheduler, target: target, server: server)
             findings = beat?.findings ?? []
             isOfBeat = beat != nil
+            isBeatMissed = isOfBeat && collected.isEmptyHanded
         } else {
             let metrics = MetricValues(collected.families)
             let finding: Finding? =
@@ -42,17 +46,32 @@ struct CollectorFindings {
                 }
             findings = finding.map { [$0] } ?? []
             if name == "queues", let redis = server.redis, redis.evictsQueues, let policy = redis.evictionPolicy {
-                let problem =
-                    "Redis may evict queues, and the tasks in them, when its memory is full (\(policy)); "
-                    + "run: redis-cli -u BROKER_URL CONFIG SET maxmemory-policy noeviction"
-                findings.append(Finding(.warning, name, problem))
+                let redisCommand = target.broker?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
+                findings.append(
+                    Finding(
+                        .warning,
+                        name,
+                        "Redis may evict queues and the tasks in them when its memory is full (\(policy))",
+                        ["\(Finding.command)\(redisCommand) CONFIG SET maxmemory-policy noeviction"]
+                    )
+                )
             }
             isOfBeat = false
+            isBeatMissed = false
         }
-        findings += Self.bounded(collected.problems.map(\.description)).map { Finding(.warning, name, $0) }
-        findings += collected.advice.map { Finding(.warning, name, $0) }
-        findings += collected.notes.map { Finding(.ok, name, $0) }
+        findings += Self.bounded(collected.problems.map(\.description)).map { Finding(.warning, name, line: $0) }
+        findings += collected.advice.map { Finding(.warning, name, line: $0) }
+        findings += collected.notes.map { Finding(.ok, name, line: $0) }
         self.findings = findings
+    }
+
+    /// What the server says without where and how it was asked, which the server's own line tells.
+    private static func cause(of error: CollectionError) -> String {
+        let mark = "SQLSTATE 42501: "
+        guard error.reason == .permission, let start = error.description.firstRange(of: mark) else {
+            return error.description
+        }
+        return String(error.description[start.upperBound...])
     }
 
     private static func bounded(_ problems: [String]) -> [String] {
@@ -69,11 +88,12 @@ struct CollectorFindings {
         let queues = metrics.values("celery_queue_length", by: "queue_name").sorted {
             ($1.value, $0.label) < ($0.value, $1.label)
         }
-        let search = collected.isPreliminary ? "; the search through all keys for more has not ended" : ""
+        let search = collected.isPreliminary ? ["the search through all keys for more has not ended"] : []
         guard !queues.isEmpty else {
-            let problem =
-                "none found\(search); name them with --queues, or mend the database in --broker.url or --broker.key-prefix"
-            return Finding(.warning, "queues", problem)
+            let advice = [
+                "name them with --queues, or correct the database in --broker.url", "or give --broker.key-prefix",
+            ]
+            return Finding(.warning, "queues", "no queues were found", search + advice)
         }
         let named = Set(target.queues.names)
         var parts = queues.prefix(maximumQueues).map { queue in
@@ -82,7 +102,7 @@ struct CollectorFindings {
         if queues.count > maximumQueues { parts.append("and \(queues.count - maximumQueues) more") }
         let count = "\(queues.count) \(queues.count == 1 ? "queue" : "queues")"
         let unacked = metrics["celery_unacked_messages"].map { "; \(Int($0)) unacknowledged" } ?? ""
-        return Finding(.ok, "queues", "\(count): \(parts.joined(separator: ", "))\(unacked)\(search)")
+        return Finding(.ok, "queues", "\(count): \(parts.joined(separator: ", "))\(unacked)", search)
     }
 
     private static func tasks(_ metrics: MetricValues, _ target: Target) -> Finding? {

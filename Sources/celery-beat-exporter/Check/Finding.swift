@@ -2,34 +2,114 @@ internal import Status
 
 /// One thing that `check` found.
 struct Finding: Equatable, Sendable {
-    enum Level: String, Sendable {
-        case ok
-        case warning = "warn"
+    enum Level: String, Sendable, CaseIterable {
         case failure = "FAIL"
+        case warning = "warn"
+        case ok
+    }
+
+    /// What the others may follow from stands before them.
+    enum Cause: Int, Sendable {
+        /// A server that cannot be read.
+        case server
+        /// What may not be read of a server that answers.
+        case access
+        /// A beat that is not where it is looked for.
+        case missingBeat
+        /// Beat itself.
+        case beat
+        /// A clock, which makes entries late.
+        case clock
+        /// All else.
+        case other
     }
 
     let level: Level
     /// What it is about: a server, a collector.
     let subject: String
-    /// What was found and, unless that is well, what to do. It may hold foreign data.
+    /// What was found, in one short line. It may hold foreign data.
     let text: String
+    /// More about it and, unless it is well, what to do: a line each. What begins with `run: ` is copied as it stands.
+    let details: [String]
+    let cause: Cause
 
-    init(_ level: Level, _ subject: String, _ text: String) {
+    init(_ level: Level, _ subject: String, _ text: String, _ details: [String] = [], cause: Cause = .other) {
         self.level = level
         self.subject = subject
         self.text = text
+        self.details = details
+        self.cause = cause
     }
 
-    /// Characters of a line beyond which the text is cut: names that others chose have no bound.
-    private static let maximumText = 2000
+    /// Of what others have put in one line, as `it lacks an index; run: CREATE INDEX …`.
+    init(_ level: Level, _ subject: String, line: String, cause: Cause = .other) {
+        var parts = line.split(separator: "; ", maxSplits: 1).map(String.init)
+        if let rest = parts.popLast(), !parts.isEmpty || rest.hasPrefix(Self.command) {
+            // A command may hold such a separator, and is one.
+            let command = rest.firstRange(of: "; \(Self.command)")
+            parts +=
+                command.map { [String(rest[..<$0.lowerBound]), String(rest[$0.lowerBound...].dropFirst(2))] } ?? [rest]
+        } else {
+            parts = [line]
+        }
+        self.init(level, subject, parts[0], Array(parts.dropFirst()), cause: cause)
+    }
 
-    /// One line for the terminal, without its end.
+    /// The same about a subject of one of several applications.
+    func prefixed(_ prefix: String) -> Finding {
+        Finding(level, prefix + subject, text, details, cause: cause)
+    }
+
+    /// The worst first and, of what is equally bad, what the rest follows from.
+    static func inOrder(_ findings: [Finding]) -> [Finding] {
+        func rank(_ finding: Finding, _ place: Int) -> (Int, Int, Int) {
+            let level = Level.allCases.firstIndex(of: finding.level) ?? 0
+            // What is well stands as it was looked at.
+            return (level, finding.level == .ok ? 0 : finding.cause.rawValue, place)
+        }
+        return findings.enumerated().sorted { rank($0.element, $0.offset) < rank($1.element, $1.offset) }.map(\.element)
+    }
+
+    // MARK: Lines
+
+    static let command = "run: "
+    /// Characters of a line that are read without turning the head.
+    private static let width = 100
+    /// Characters beyond which a text is cut: names that others chose have no bound.
+    private static let maximumText = 1000
+
+    /// Lines for the terminal, without their ends.
     ///
     /// - Parameter width: of the longest subject.
-    func line(width: Int) -> String {
-        let level = Self.padded(level.rawValue, to: 4)
-        let text = text.count > Self.maximumText ? text.prefix(Self.maximumText) + "…" : text
-        return JSONText.line("\(level)  \(Self.padded(subject, to: width))  \(text)")
+    func lines(width: Int) -> [String] {
+        let head = "\(Self.padded(level.rawValue, to: 4))  \(Self.padded(subject, to: width))  "
+        let indent = String(repeating: " ", count: head.count)
+        var lines = Self.wrapped(text, after: head.count).enumerated().map { index, line in
+            JSONText.line(index == 0 ? head : indent + "  ") + line
+        }
+        for detail in details {
+            lines += Self.wrapped(detail, after: head.count).enumerated().map { index, line in
+                (index == 0 ? indent : indent + "  ") + line
+            }
+        }
+        return lines
+    }
+
+    /// The text in pieces that fit, cut at blanks; a command stays whole.
+    private static func wrapped(_ text: String, after indent: Int) -> [String] {
+        let bounded = text.count > maximumText ? text.prefix(maximumText) + "…" : text[...]
+        let line = JSONText.line(String(bounded))
+        guard !line.hasPrefix(command) else { return [line] }
+        var pieces: [String] = []
+        for word in line.split(separator: " ", omittingEmptySubsequences: false) {
+            let room = Self.width - indent - (pieces.count > 1 ? 2 : 0)
+            if let last = pieces.last, last.count + 1 + word.count <= max(room, 20) {
+                pieces[pieces.count - 1] = "\(last) \(word)"
+            } else {
+                pieces.append(String(word))
+            }
+        }
+        return pieces
     }
 
     private static func padded(_ text: String, to width: Int) -> String {

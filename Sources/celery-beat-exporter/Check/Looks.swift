@@ -62,7 +62,11 @@ final class CollectorLook: Sendable {
     private let definition: CollectorDefinition
     private let repeatsUntil: ContinuousClock.Instant
     private let outcome: Outcome<Collected>
+    /// Then looks may end.
+    private let looksUntil: ContinuousClock.Instant
 
+    /// A RedBeat's clock shows only in what it does between looks.
+    private static let watchOfRedBeat = Duration.milliseconds(2500)
     /// Between two looks.
     private static let pause = Duration.milliseconds(100)
 
@@ -70,6 +74,7 @@ final class CollectorLook: Sendable {
         self.definition = definition
         repeatsUntil = times.repeatsUntil
         outcome = Outcome(until: times.endsAt)
+        looksUntil = .now + (definition.name == Scheduler.redbeat.rawValue ? Self.watchOfRedBeat : .zero)
     }
 
     var name: String { definition.name }
@@ -99,7 +104,9 @@ final class CollectorLook: Sendable {
             problems += collected.problems.filter { !problems.contains($0) }
             collected.problems = problems
             let next = ContinuousClock.now + Self.pause
-            guard collected.isPreliminary || !wasLast, next < repeatsUntil else { return collected }
+            guard collected.isPreliminary || !wasLast || next < looksUntil, next < repeatsUntil else {
+                return collected
+            }
             _ = never.wait(until: next)
         }
     }

@@ -34,7 +34,9 @@ extension Finding {
                 ? Finding(
                     .warning,
                     subject,
-                    "\(answer); it is a replica, which may be behind: give the address of the primary"
+                    "\(address) is a replica, which may be behind",
+                    ["give the address of the primary", answer],
+                    cause: .server
                 )
                 : Finding(.ok, subject, answer)
         case .postgres(let state):

@@ -9,6 +9,7 @@ internal import Redis
 final class TargetLook: Sendable {
     private let target: Target
     private let prefix: String
+    private let timeout: Duration
     private let servers: [ServerLook]
 
     /// Characters of the longest subject, without a prefix.
@@ -20,14 +21,17 @@ final class TargetLook: Sendable {
     init(_ target: Target, prefix: String, _ configuration: Configuration, _ times: LookTimes) {
         self.target = target
         self.prefix = prefix
+        timeout = configuration.schedule.timeout
         let schedule = configuration.schedule
         // Not the exporter's own: its answers must stay its own.
         let identity = "\(configuration.identity).check"
         let collectors = CollectorList.collectors(for: target, schedule, identity: identity)
-        func looks(at sources: Set<String>) -> [CollectorLook] {
-            collectors.filter { $0.source.map(sources.contains) ?? false }.map { CollectorLook($0, times) }
-        }
         let limits = RedisLimits(timeout: schedule.timeout)
+        func looks(at sources: Set<String>) -> [CollectorLook] {
+            collectors.filter { $0.source.map(sources.contains) ?? false }.map { definition in
+                CollectorLook(Self.watchingQueues(definition, target, limits), times)
+            }
+        }
         func redis(_ name: String, _ address: RedisAddress, _ sources: Set<String>) -> ServerLook {
             ServerLook(name, address: address.redacted, collectors: looks(at: sources), times) {
                 () throws(CollectionError) in
@@ -64,21 +68,34 @@ final class TargetLook: Sendable {
         for server in servers { server.start(firstLooks) }
     }
 
-    /// Hands over the findings as they come, in a fixed order.
-    func findings(_ tell: (Finding) -> Void) {
-        func tellAll(_ findings: [Finding]) {
-            for finding in findings { tell(Finding(finding.level, prefix + finding.subject, finding.text)) }
+    private static func watchingQueues(
+        _ definition: CollectorDefinition,
+        _ target: Target,
+        _ limits: RedisLimits
+    ) -> CollectorDefinition {
+        guard definition.name == "queues", let broker = target.broker else { return definition }
+        return CollectorDefinition(name: definition.name, source: definition.source) {
+            WatchedQueues(
+                definition.make(),
+                StandingQueues(client: RedisClient(address: broker, limits: limits), keys: target.queues.keys)
+            )
         }
-        tellAll(target.warnings.map { Finding(.warning, "settings", $0) })
+    }
+
+    /// Waits for all that was looked at.
+    var findings: [Finding] {
+        var findings = target.warnings.map { Finding(.warning, "settings", line: $0) }
         var isBeatKnown = false
+        var missed: Set<String> = []
+        var emptyHanded: Set<String> = []
         for look in servers {
             let server: ServerState
             switch look.result {
             case .success(let state):
                 server = state
-                tellAll([Finding(look.name, look.address, state)])
+                findings.append(Finding(look.name, look.address, state))
             case .failure(let error):
-                tellAll([Finding(.failure, look.name, error.description)])
+                findings.append(Finding(.failure, look.name, line: error.description, cause: .server))
                 // Nobody knows what it would have told.
                 isBeatKnown = isBeatKnown || look.collectors.contains { Scheduler(rawValue: $0.name) != nil }
                 continue
@@ -86,20 +103,17 @@ final class TargetLook: Sendable {
             for collector in look.collectors {
                 let found = CollectorFindings(collector.name, collector.result, target: target, server: server)
                 isBeatKnown = isBeatKnown || found.isOfBeat
-                tellAll(found.findings)
+                if found.isBeatMissed { missed.insert(collector.name) }
+                if Scheduler(rawValue: collector.name) != nil, !found.isOfBeat { emptyHanded.insert(collector.name) }
+                findings += found.findings
             }
         }
-        guard !isBeatKnown else { return }
-        tellAll([Finding(.warning, "beat", noBeat)])
-    }
-
-    private var noBeat: String {
-        var places: [String] = []
-        if target.redBeatAddress != nil, target.looksFor(.redbeat) {
-            places.append("RedBeat's keys (\(target.redBeat.keyPrefix)…; mend --redbeat.url or --redbeat.key-prefix)")
+        let finder = BeatFinder(target, timeout: timeout)
+        for scheduler in missed {
+            let search = finder.search(for: [scheduler])
+            findings = findings.map { $0.isOfMissing(scheduler) ? $0.adding(search) : $0 }
         }
-        if target.database != nil, target.looksFor(.django) { places.append("tables of django-celery-beat") }
-        let looked = places.isEmpty ? "" : " by " + places.joined(separator: ", nor by ")
-        return "none found\(looked); for another scheduler give a schedule to expect, or --beat.ping"
+        if !isBeatKnown { findings.append(Finding(missing: finder.search(for: emptyHanded))) }
+        return findings.map { $0.prefixed(prefix) }
     }
 }

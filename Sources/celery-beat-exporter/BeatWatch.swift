@@ -1,0 +1,110 @@
+internal import Collection
+internal import Logging
+internal import Status
+internal import Synchronization
+
+/// Says whether any beat of an application was found, and looks for it elsewhere while none was: whoever starts the exporter
+/// must not learn by the first outage that it watched nothing.
+final class BeatWatch: Sendable {
+    private let target: Target
+    private let snapshot: Snapshot
+    private let timeout: Duration
+    private let logger: Logger
+    private let stopping = Event()
+    private let latest = Mutex<BeatSearch?>(nil)
+
+    /// Between two looks at what collections have brought.
+    private static let interval = Duration.seconds(1)
+    private static let settledInterval = Duration.seconds(10)
+    /// Between two searches, from the first on: each walks over all keys of a Redis.
+    private static let pauses: [Duration] = [.seconds(600), .seconds(3600)]
+
+    init(_ target: Target, _ snapshot: Snapshot, timeout: Duration, logger: Logger) {
+        self.target = target
+        self.snapshot = snapshot
+        self.timeout = timeout
+        self.logger = logger
+    }
+
+    /// The last search; nil while no beat is missed.
+    var search: BeatSearch? { latest.withLock { $0 } }
+
+    func start() {
+        guard target.hasSources else { return }
+        DetachedThread.start { self.run() }
+    }
+
+    func stop() {
+        stopping.raise()
+    }
+
+    private func run() {
+        var searches = 0
+        var nextSearch = ContinuousClock.now
+        var found: Set<String> = []
+        var pause = Self.interval
+        repeat {
+            let beats = BeatsFound(snapshot.collectors, expected: target.expectedSchedulers)
+            for scheduler in beats.found.subtracting(found).sorted() {
+                logger.info("beat found", metadata: ["scheduler": "\(scheduler)"])
+            }
+            found = beats.found
+            if beats.missed.isEmpty {
+                latest.withLock { $0 = nil }
+            } else if ContinuousClock.now >= nextSearch {
+                let search = BeatFinder(target, timeout: timeout).search(for: beats.missed)
+                let isNews = latest.withLock { latest in
+                    defer { latest = search }
+                    return latest != search
+                }
+                if isNews { tell(search) }
+                nextSearch = .now + Self.pauses[min(searches, Self.pauses.count - 1)]
+                searches += 1
+            }
+            pause = beats.isSettled ? Self.settledInterval : Self.interval
+        } while !stopping.wait(until: .now + pause)
+    }
+
+    private func tell(_ search: BeatSearch) {
+        logger.warning(
+            target.expectedSchedulers.isEmpty
+                ? "no beat found, and none is expected: no alert about beat can fire"
+                : "no beat found where it is looked for",
+            metadata: [
+                "looked_for": "\(search.lookedFor.joined(separator: "; "))",
+                "advice": """
+                name a scheduler that must be there by --beat.scheduler; a PersistentScheduler leaves no trace: give a \
+                schedule to expect, or --beat.ping
+                """,
+            ]
+        )
+        for place in search.places.prefix(BeatSearch.maximumLines) {
+            logger.warning(
+                "a beat is somewhere else",
+                metadata: ["found": "\(place.text)", "set": "\(place.setting)"]
+            )
+        }
+        for gap in search.gaps.prefix(BeatSearch.maximumLines) {
+            logger.warning("a beat could not be looked for", metadata: ["where": "\(gap)"])
+        }
+    }
+}
+
+/// Which schedulers were found, by how their collectors fare.
+struct BeatsFound: Equatable {
+    private(set) var found: Set<String> = []
+    /// Those that have to be there, and nothing was found of them; where none has to be there and none is, all that were looked
+    /// for. Empty as long as a source cannot be read that could tell.
+    private(set) var missed: Set<String> = []
+
+    /// Whether one was found and none is missed.
+    var isSettled: Bool { !found.isEmpty && missed.isEmpty }
+
+    init(_ collectors: [CollectorHealth], expected: Set<String>) {
+        let watchers = collectors.filter { Scheduler(rawValue: $0.name) != nil }
+        found = Set(watchers.filter { $0.isSuccess && !$0.isEmptyHanded }.map(\.name))
+        guard !watchers.isEmpty, watchers.allSatisfy(\.isSuccess) else { return }
+        let emptyHanded = Set(watchers.filter(\.isEmptyHanded).map(\.name))
+        missed = found.isEmpty ? emptyHanded : emptyHanded.intersection(expected)
+    }
+}
