@@ -24,6 +24,8 @@ struct StoredRuns {
         var entry: DatabaseEntry
         /// When beat was first seen to store other runs while this entry was due.
         var passedOver: Double?
+        /// When it was seen to do so again, with the first send long over.
+        var passedOverAgain: Double?
         /// Whether beat has had to store a run and has not: it does not send it.
         var isMissed = false
         /// Until when a beat that is dead by now is taken to have sent it without storing that.
@@ -109,11 +111,13 @@ struct StoredRuns {
         // One run that is stored without this one may be the first of a beat that has just been started. The next is not.
         if hasStoredOthers, let lastReading, due + burst <= lastReading {
             if let first = memory.passedOver {
-                memory.isMissed = lastReading >= first + burst
+                if lastReading >= first + burst { memory.passedOverAgain = memory.passedOverAgain ?? now }
             } else {
                 memory.passedOver = now
             }
         }
+        // It stores one row after the other, and this one may be the last.
+        if let again = memory.passedOverAgain, now >= again + burst { memory.isMissed = true }
         // After so long a pause, beat stores a run as soon as it has sent it.
         if isAlive, let lastStored, let aliveStart {
             let pause = max(lastStored, aliveStart) + Self.storeInterval
