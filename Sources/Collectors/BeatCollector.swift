@@ -29,7 +29,11 @@ package struct BeatCollector: Collector {
         sighting: BeatSighting
     ) {
         self.init(
-            "redbeat", scheduledQueues, maximumEntrySeries, isNothing: \.showsNothing, advice: { reader.advice }
+            "redbeat",
+            scheduledQueues,
+            maximumEntrySeries,
+            isNothing: \.showsNothing,
+            advice: { reader.advice }
         ) {
             () throws(CollectionError) in
             do throws(RedisError) {

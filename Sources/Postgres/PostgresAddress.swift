@@ -7,7 +7,7 @@ internal import CLibPQ
 /// `remarks`.
 package struct PostgresAddress: Equatable, Sendable {
     /// libpq's keywords with their values. Holds the password.
-    let parameters: [String: String]
+    private(set) var parameters: [String: String]
     /// What was left out of it, for the log: each what, and what to write instead.
     package let remarks: [String]
 
@@ -70,16 +70,11 @@ package struct PostgresAddress: Equatable, Sendable {
     /// Source: https://www.postgresql.org/docs/15/libpq-ssl.html
     private static let sslModes = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
-    private init(parameters: [String: String], ignoredParameters: [String]) {
-        self.parameters = parameters
-        self.ignoredParameters = ignoredParameters
-    }
-
     /// The same server and role, and another of its databases.
     package func of(database: String) -> PostgresAddress {
-        var parameters = parameters
-        parameters["dbname"] = database
-        return PostgresAddress(parameters: parameters, ignoredParameters: ignoredParameters)
+        var address = self
+        address.parameters["dbname"] = database
+        return address
     }
 
     /// The address without user and password, for logs and errors.
