@@ -22,7 +22,7 @@ SECONDS = 60.0  # longest wait for something that normally takes a few
 ROUNDING = 0.001  # half of what the last digit of a sum of two times may be off
 ALERT = "CeleryBeatOverdue"
 BEAT = frozenset({("scheduler", "redbeat")})
-DEMO_SECONDS = 20
+DEMO_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
