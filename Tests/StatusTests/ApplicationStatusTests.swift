@@ -62,7 +62,7 @@ import Testing
         let status = Samples.status(families, [Self.redis, Samples.reading("django", "database")])
         func told(_ beat: ApplicationStatus.Beat?) -> [String] {
             (beat?.entries ?? []).map {
-                "\($0.name) \($0.task) \($0.state) \($0.overdue) \($0.lastRun ?? 0) \($0.nextDue ?? 0) \($0.runs ?? 0)"
+                "\($0.name) \($0.task) \($0.state) \($0.overdue ?? 0) \($0.lastRun ?? 0) \($0.nextDue ?? 0) \($0.runs ?? 0)"
             }
         }
         #expect(

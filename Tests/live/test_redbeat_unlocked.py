@@ -51,7 +51,7 @@ def test_nothing_configured(redis_url: str, application: Applications, exporter:
     process.kill()
     with Watch(watcher) as watch:
         beat_is(watcher, 0, 60)
-    watch.check_death(collections=2)
+    watch.check_death()
 
 
 def test_nothing_configured_and_nothing_due(

@@ -249,7 +249,7 @@ struct BeatFindings {
         return finding(
             .warning,
             "\(late.count) \(late.count == 1 ? "entry is" : "entries are") late, \(beat.title(of: worst)) by "
-                + span(worst.overdue),
+                + span(worst.overdue ?? 0),
             ["see beat's log for why it is not sent"]
         )
     }
