@@ -54,7 +54,9 @@ package final class PipelineReader {
         let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
         let since = lastReading.map { $0 - Double(TaskRing.lateness) } ?? now - longest
         var roots = Set(tracker.openRoots)
-        for row in try transaction.query(queries.changed(limit: Self.maximumRoots), [String(since)]) {
+        let unfinished = try table.unfinished(transaction, firstParameter: 2)
+        let changed = queries.changed(unfinished, limit: Self.maximumRoots)
+        for row in try transaction.query(changed, [String(since)] + (unfinished?.parameters ?? [])) {
             if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }
         }
         var anomalies: [Anomaly] = []
@@ -147,7 +149,7 @@ private struct PipelineQueries {
     private var isMember: String { "\(root) IS NOT NULL AND (\(root)::text <> \(id)::text OR \(total) > 1)" }
 
     /// Roots of pipelines with a member that ended since a time ($1, Unix seconds), or is in progress.
-    func changed(limit: Int) -> String {
+    func changed(_ unfinished: TaskTable.Unfinished?, limit: Int) -> String {
         """
         SELECT root FROM (
             SELECT DISTINCT \(root)::text AS root FROM \(from)
@@ -157,7 +159,7 @@ private struct PipelineQueries {
             UNION
             SELECT * FROM (
                 SELECT \(root)::text FROM \(from)
-                WHERE \(table.readsUnfinished ? table.isInProgress : "false") AND \(isMember)
+                WHERE \(unfinished?.condition ?? "false") AND \(isMember)
                 LIMIT \(limit)
             ) AS unfinished
         ) AS roots

@@ -49,7 +49,10 @@ final class TaskSource {
         var ended: [TaskRing.Row] = []
         let future = now + TaskRing.maximumFuture
         let isComplete = try readEnded(transaction, from: ring.start(at: now), until: future, into: &ended)
-        let unfinished = table.readsUnfinished ? try transaction.query(table.unfinishedQuery) : []
+        var unfinished: [PostgresRow] = []
+        if let condition = try table.unfinished(transaction, firstParameter: 1) {
+            unfinished = try transaction.query(table.unfinishedQuery(condition), condition.parameters)
+        }
         if !isComplete {
             let problem = "\(table.title): more than \(Self.maximumRows) groups at once; counts are too low"
             anomalies.append(Anomaly(.overLimit, problem))

@@ -34,12 +34,12 @@ extension TaskTable {
     }
 
     /// Tasks in progress by name and state.
-    var unfinishedQuery: String {
+    func unfinishedQuery(_ unfinished: Unfinished) -> String {
         """
         SELECT task, state, count(*)
         FROM (
             SELECT \(text(.task)) AS task, \(state) AS state
-            FROM \(name) AS t WHERE \(isInProgress) LIMIT \(Self.maximumGroups)
+            FROM \(name) AS t WHERE \(unfinished.condition) LIMIT \(Self.maximumGroups)
         ) AS unfinished
         GROUP BY 1, 2
         """

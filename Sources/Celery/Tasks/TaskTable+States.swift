@@ -1,3 +1,5 @@
+internal import Postgres
+
 // Which states of a task table's rows are final, and which are in progress.
 
 extension TaskTable {
@@ -6,8 +8,15 @@ extension TaskTable {
     static let finalStates = ["SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"]
     /// Celery's states in which it has not, and PROGRESS by convention.
     private static let unfinishedStates = ["PENDING", "RECEIVED", "STARTED", "PROGRESS", "RETRY"]
-    /// States in progress that one question tells apart.
+    /// Different states that are looked at, and the characters that one may have.
     private static let maximumWords = 100
+    private static let maximumWordLength = 200
+
+    /// Which rows are in progress: what to write into a WHERE, and its parameters.
+    struct Unfinished {
+        let condition: String
+        let parameters: [String]
+    }
 
     /// The state in Celery's words.
     var state: String {
@@ -29,30 +38,46 @@ extension TaskTable {
             : "\(state) IN (\(Self.literals(Self.finalStates)))"
     }
 
-    /// A condition that a task has not ended, which an index on the state can serve.
-    var isInProgress: String {
-        guard let column = columns[.status], let completed = columns[.completed] else { return "false" }
-        let isUnfinished =
-            column.isIndexed
-            ? "t.\(column.quoted) = ANY (ARRAY(\(words(column))))"
-            : "\(state) NOT IN (\(Self.literals(Self.finalStates)))"
-        guard definition.completionIsEnd else { return isUnfinished }
-        // It may have ended before and run again.
-        let isKnown = "\(state) IN (\(Self.literals(Self.unfinishedStates)))"
-        return "(\(isUnfinished) AND (\(isKnown) OR t.\(completed.quoted) IS NULL))"
+    /// The condition that a task has not ended.
+    ///
+    /// - Parameter first: the number of its first parameter.
+    /// - Returns: nil where none is in progress, or where the whole of a large table would have to be read for that.
+    func unfinished(
+        _ transaction: borrowing PostgresTransaction,
+        firstParameter first: Int
+    ) throws(PostgresError) -> Unfinished? {
+        guard readsUnfinished, let column = columns[.status], let completed = columns[.completed] else { return nil }
+        var words: [String] = []
+        var condition = "\(state) NOT IN (\(Self.literals(Self.finalStates)))"
+        if column.isIndexed {
+            // PostgreSQL takes the index when it knows the states while it plans.
+            words = try transaction.query(unfinishedWordsQuery(column)).compactMap { $0.text(0) }
+            guard !words.isEmpty else { return nil }
+            let numbers = words.indices.map { "$\(first + $0)" }.joined(separator: ", ")
+            condition = "t.\(column.quoted) IN (\(numbers))"
+        }
+        if definition.completionIsEnd {
+            // One that Celery knows may have ended before and run again.
+            let isKnown = "\(state) IN (\(Self.literals(Self.unfinishedStates)))"
+            condition = "(\(condition) AND (\(isKnown) OR t.\(completed.quoted) IS NULL))"
+        }
+        return Unfinished(condition: condition, parameters: words)
     }
 
-    /// The states in progress that the table has, found by one step through the index for each.
-    private func words(_ column: Column) -> String {
+    /// The states in progress that the table has, each found by one step through the index.
+    private func unfinishedWordsQuery(_ column: Column) -> String {
         let next = "SELECT s.\(column.quoted) FROM \(name) AS s WHERE s.\(column.quoted)"
         let step = "ORDER BY s.\(column.quoted) LIMIT 1"
         return """
-            WITH RECURSIVE words (word) AS (
-                (\(next) IS NOT NULL \(step))
-                UNION ALL SELECT (\(next) > words.word \(step)) FROM words WHERE words.word IS NOT NULL
+            WITH RECURSIVE words (word, number) AS (
+                (SELECT (\(next) IS NOT NULL \(step)), 1)
+                UNION ALL
+                SELECT (\(next) > words.word \(step)), number + 1 FROM words
+                WHERE words.word IS NOT NULL AND number < \(Self.maximumWords)
             )
-            SELECT word FROM words WHERE \(state(of: "word")) NOT IN (\(Self.literals(Self.finalStates)))
-            LIMIT \(Self.maximumWords)
+            SELECT word::text FROM words
+            WHERE length(word::text) <= \(Self.maximumWordLength)
+                AND \(state(of: "word")) NOT IN (\(Self.literals(Self.finalStates)))
             """
     }
 }
