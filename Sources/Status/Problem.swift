@@ -20,7 +20,8 @@ extension ApplicationStatus {
     /// All that is wrong, the worst first, and what others depend on before them. Their number is bounded: what can be many is told in one.
     package var problems: [Problem] {
         let all =
-            sourceProblems + beats.flatMap { $0.problems(watchedBy: collector($0.scheduler), search) } + taskProblems
+            sourceProblems + searchProblems + beats.flatMap { $0.problems(watchedBy: collector($0.scheduler), search) }
+            + taskProblems
             + queueProblems + workerProblems + configurationProblems
         return all.filter { $0.severity == .critical } + all.filter { $0.severity != .critical }
     }
@@ -47,6 +48,19 @@ extension ApplicationStatus {
                 alert: !isDatabase ? "CeleryRedisDown" : lacksBeat ? "CeleryBeatDatabaseDown" : "CeleryDatabaseDown"
             )
         }
+    }
+
+    /// Nothing fires for a beat that nobody knows of.
+    private var searchProblems: [Problem] {
+        guard let search, beats.isEmpty else { return [] }
+        return [
+            Problem(
+                severity: .warning,
+                text: "No beat was found, and none is expected, so no alert about beat can fire.",
+                advice: search.advice,
+                alert: nil
+            )
+        ]
     }
 
     private var taskProblems: [Problem] {

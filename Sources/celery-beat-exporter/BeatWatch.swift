@@ -65,19 +65,20 @@ final class BeatWatch: Sendable {
         } while !stopping.wait(until: .now + pause)
     }
 
+    private static let advice =
+        "name a scheduler that must be there by --beat.scheduler; a PersistentScheduler leaves no trace: give a schedule to "
+        + "expect, or --beat.ping"
+
     private func tell(_ search: BeatSearch) {
-        logger.warning(
-            target.expectedSchedulers.isEmpty
-                ? "no beat found, and none is expected: no alert about beat can fire"
-                : "no beat found where it is looked for",
-            metadata: [
-                "looked_for": "\(search.lookedFor.joined(separator: "; "))",
-                "advice": """
-                name a scheduler that must be there by --beat.scheduler; a PersistentScheduler leaves no trace: give a \
-                schedule to expect, or --beat.ping
-                """,
-            ]
-        )
+        let lookedFor = search.lookedFor.joined(separator: "; ")
+        if target.expectedSchedulers.isEmpty {
+            logger.warning(
+                "no beat found, and none is expected: no alert about beat can fire",
+                metadata: ["looked_for": "\(lookedFor)", "advice": "\(Self.advice)"]
+            )
+        } else {
+            logger.warning("no beat found where it is looked for", metadata: ["looked_for": "\(lookedFor)"])
+        }
         for place in search.places.prefix(BeatSearch.maximumLines) {
             logger.warning(
                 "a beat is somewhere else",

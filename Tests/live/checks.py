@@ -85,7 +85,7 @@ def check(*flags: str, **environment: str) -> Answer:
             subject, _, text = line[6:].partition("  ")
             found.append(Line(line[:4].rstrip(), subject, text.lstrip()))
             columns.add(len(line) - len(text.lstrip()))
-        is_command = text.lstrip().startswith("run: ")
+        is_command = text.lstrip().startswith(("run: ", "set: "))
         assert len(line) <= WIDTH or is_command or " " not in text.strip(), line
     levels = [line.level for line in found]
     assert set(levels) <= {"ok", "warn", "FAIL"}

@@ -117,6 +117,7 @@ package struct RedBeatSearch {
     ) throws(RedisError) -> Bool {
         var hasEntry = false
         _ = try walk(address, pattern: globEscaped(keys.prefix) + "*") { (key) throws(RedisError) in
+            guard Self.prefix(of: key) == nil else { return true }
             let reply = try client.pipeline([RedisCommand("HEXISTS", key, "definition")])[0]
             hasEntry = reply.integer == 1
             return !hasEntry

@@ -29,7 +29,8 @@ struct Finding: Equatable, Sendable {
     let subject: String
     /// What was found, in one short line. It may hold foreign data.
     let text: String
-    /// More about it and, unless it is well, what to do: a line each. What begins with `run: ` is copied as it stands.
+    /// More about it and, unless it is well, what to do: a line each. What begins with `run: ` or `set: ` is copied as it
+    /// stands.
     let details: [String]
     let cause: Cause
 
@@ -73,6 +74,7 @@ struct Finding: Equatable, Sendable {
     // MARK: Lines
 
     static let command = "run: "
+    static let setting = "set: "
     /// Characters of a line that are read without turning the head.
     private static let width = 100
     /// Characters beyond which a text is cut: names that others chose have no bound.
@@ -99,7 +101,7 @@ struct Finding: Equatable, Sendable {
     private static func wrapped(_ text: String, after indent: Int) -> [String] {
         let bounded = text.count > maximumText ? text.prefix(maximumText) + "…" : text[...]
         let line = JSONText.line(String(bounded))
-        guard !line.hasPrefix(command) else { return [line] }
+        guard !line.hasPrefix(command), !line.hasPrefix(setting) else { return [line] }
         var pieces: [String] = []
         for word in line.split(separator: " ", omittingEmptySubsequences: false) {
             let room = Self.width - indent - (pieces.count > 1 ? 2 : 0)

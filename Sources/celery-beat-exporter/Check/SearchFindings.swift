@@ -21,7 +21,7 @@ extension Finding {
     private static func details(_ search: BeatSearch) -> [String] {
         let maximum = BeatSearch.maximumLines
         let places = search.places.prefix(maximum).flatMap {
-            ["there is \($0.text)", "if it is yours, set \($0.setting)"]
+            ["there is \($0.text); if it is yours", "\(setting)\($0.setting)"]
         }
         return places + search.lookedFor.map { "looked for \($0)" }
             + (search.places.isEmpty && search.gaps.isEmpty ? ["and found none elsewhere"] : [])
