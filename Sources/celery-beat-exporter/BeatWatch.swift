@@ -6,16 +6,20 @@ internal import Synchronization
 /// Says whether any beat of an application was found, and looks for it elsewhere while none was: whoever starts the exporter
 /// must not learn by the first outage that it watched nothing.
 final class BeatWatch: Sendable {
+    private struct State {
+        var found: Set<String> = []
+        /// The last search; nil while no beat is missed.
+        var search: BeatSearch?
+        var searches = 0
+        var nextSearch = ContinuousClock.now
+    }
+
     private let target: Target
     private let snapshot: Snapshot
     private let timeout: Duration
     private let logger: Logger
-    private let stopping = Event()
-    private let latest = Mutex<BeatSearch?>(nil)
+    private let state = Mutex(State())
 
-    /// Between two looks at what collections have brought.
-    private static let interval = Duration.seconds(1)
-    private static let settledInterval = Duration.seconds(10)
     /// Between two searches, from the first on: each walks over all keys of a Redis.
     private static let pauses: [Duration] = [.seconds(600), .seconds(3600)]
 
@@ -27,42 +31,26 @@ final class BeatWatch: Sendable {
     }
 
     /// The last search; nil while no beat is missed.
-    var search: BeatSearch? { latest.withLock { $0 } }
+    var search: BeatSearch? { state.withLock { $0.search } }
 
-    func start() {
-        guard target.hasSources else { return }
-        DetachedThread.start { self.run() }
-    }
-
-    func stop() {
-        stopping.raise()
-    }
-
-    private func run() {
-        var searches = 0
-        var nextSearch = ContinuousClock.now
-        var found: Set<String> = []
-        var pause = Self.interval
-        repeat {
-            let beats = BeatsFound(snapshot.collectors, expected: target.expectedSchedulers)
-            for scheduler in beats.found.subtracting(found).sorted() {
-                logger.info("beat found", metadata: ["scheduler": "\(scheduler)"])
-            }
-            found = beats.found
-            if beats.missed.isEmpty {
-                latest.withLock { $0 = nil }
-            } else if ContinuousClock.now >= nextSearch {
-                let search = BeatFinder(target, timeout: timeout).search(for: beats.missed)
-                let isNews = latest.withLock { latest in
-                    defer { latest = search }
-                    return latest != search
-                }
-                if isNews { tell(search) }
-                nextSearch = .now + Self.pauses[min(searches, Self.pauses.count - 1)]
-                searches += 1
-            }
-            pause = beats.isSettled ? Self.settledInterval : Self.interval
-        } while !stopping.wait(until: .now + pause)
+    /// Looks at what collections have brought and, where it is time, elsewhere. Never called by two threads at once.
+    func look() {
+        let beats = BeatsFound(snapshot.collectors, expected: target.expectedSchedulers)
+        let (news, isTime) = state.withLock { state in
+            defer { state.found = beats.found }
+            if beats.missed.isEmpty { state.search = nil }
+            return (beats.found.subtracting(state.found), !beats.missed.isEmpty && .now >= state.nextSearch)
+        }
+        for scheduler in news.sorted() { logger.info("beat found", metadata: ["scheduler": "\(scheduler)"]) }
+        guard isTime else { return }
+        let search = BeatFinder(target, timeout: timeout).search(for: beats.missed)
+        let isNews = state.withLock { state in
+            defer { state.search = search }
+            state.nextSearch = .now + Self.pauses[min(state.searches, Self.pauses.count - 1)]
+            state.searches += 1
+            return state.search != search
+        }
+        if isNews { tell(search) }
     }
 
     private static let advice =
@@ -97,9 +85,6 @@ struct BeatsFound: Equatable {
     /// Those that have to be there, and nothing was found of them; where none has to be there and none is, all that were looked
     /// for. Empty as long as a source cannot be read that could tell.
     private(set) var missed: Set<String> = []
-
-    /// Whether one was found and none is missed.
-    var isSettled: Bool { !found.isEmpty && missed.isEmpty }
 
     init(_ collectors: [CollectorHealth], expected: Set<String>) {
         let watchers = collectors.filter { Scheduler(rawValue: $0.name) != nil }

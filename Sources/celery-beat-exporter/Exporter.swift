@@ -16,6 +16,7 @@ final class Exporter: Sendable {
     private let logger: Logger
     private let reloads = ConfigurationReloads()
     private let state: Mutex<State>
+    private let stopping = Event()
     /// One reload at a time.
     private let reloading = Mutex(())
 
@@ -55,9 +56,22 @@ final class Exporter: Sendable {
         let state = state.withLock { $0 }
         for warning in Self.warnings(of: state.configuration) { logger.warning("\(warning)") }
         for target in [state.target] + state.targets.values { target.start() }
+        // The thread owns the exporter until it stops.
+        DetachedThread.start { self.watchBeats() }
+    }
+
+    /// Between two looks at whether beats were found.
+    private static let watchInterval = Duration.seconds(1)
+
+    /// One application after the other: a search may take seconds, and is in no hurry.
+    private func watchBeats() {
+        repeat {
+            for target in [target] + targets.values where !stopping.wait(until: .now) { target.beatWatch.look() }
+        } while !stopping.wait(until: .now + Self.watchInterval)
     }
 
     func stop() {
+        stopping.raise()
         state.withLock { state in
             for target in [state.target] + state.targets.values { target.stop() }
         }

@@ -15,7 +15,7 @@ final class RunningTarget: Sendable {
     let snapshot: Snapshot
     private let page: MetricsPage
     private let loops: [CollectorLoop]
-    private let beatWatch: BeatWatch
+    let beatWatch: BeatWatch
 
     /// - Parameters:
     ///   - others: collectors beside those that watch the application.
@@ -38,13 +38,11 @@ final class RunningTarget: Sendable {
 
     func start() {
         for loop in loops { loop.start() }
-        beatWatch.start()
     }
 
     /// Lets the running collections end, and starts no others.
     func stop() {
         for loop in loops { loop.stop() }
-        beatWatch.stop()
     }
 
     /// What is known of the application now, by the exporter's clock.

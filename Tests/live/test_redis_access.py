@@ -55,6 +55,7 @@ def test_documented_rights(
 ) -> None:
     """They suffice, and each command that is granted is used."""
     fill_redis(server.url)
+    fill_redis(redis_url)
     names, rights = zip(*(documented_users()[user] for user in users))
     with plain(server) as client:
         client.execute_command(

@@ -66,8 +66,15 @@ package struct RedBeatSearch {
         // A cluster has no other.
         if case .cluster = address.servers { return [address.database] }
         let client = RedisClient(address: address, limits: limits)
-        guard let reply = try? client.pipeline([RedisCommand("INFO", "keyspace")])[0], let text = reply.text else {
-            outcome.gaps.append("other databases: INFO keyspace, which names them, is refused")
+        let reply: RedisValue
+        do throws(RedisError) {
+            reply = try client.pipeline([RedisCommand("INFO", "keyspace")])[0]
+        } catch {
+            outcome.gaps.append(error.description)
+            return []
+        }
+        guard let text = reply.text else {
+            outcome.gaps.append("other databases: \(reply.error ?? "INFO keyspace does not name them")")
             return [address.database]
         }
         let others = text.split(whereSeparator: \.isNewline).compactMap { line -> Int? in
