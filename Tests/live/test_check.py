@@ -195,7 +195,7 @@ def test_hostile_names(client: redis.Redis, redis_url: str, database_url: str) -
     client.hset("redbeat:\x1b[32m", "definition", "{")
     client.zadd("redbeat::schedule", {"redbeat:\x1b[32m": 1})
     answer = check(CELERY_BROKER_URL=redis_url, DATABASE_URL=database_url)
-    assert answer.said("warn", "redbeat", "\\u001b[32m", "cannot be decoded")
+    assert answer.said("warn", "redbeat", "\\u001b[32m", "no JSON object as its definition")
     assert answer.said("ok", "queues", "\\u001b[31mred 1", "line\\nbreak 1")
     assert max(len(line.text) for line in answer.lines) < 3000
 

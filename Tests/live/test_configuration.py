@@ -52,6 +52,7 @@ FLAGS = {
     "--database.url",
     "--database.url-file",
     "--help",
+    "--django.max-loop-interval",
     "--log.format",
     "--log.level",
     "--no-queues.discover",

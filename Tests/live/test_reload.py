@@ -142,7 +142,7 @@ def test_what_has_not_changed_goes_on(
             finish(2)
             counted(one.metrics, 2)
             counted(same_target.metrics, 2)
-        client.hset("redbeat:every minute", "meta", '{"total_run_count": 7}')
+        client.hset("redbeat:every minute", "meta", '{"last_run_at": null, "total_run_count": 7}')
         client.zadd("redbeat::schedule", {"redbeat:every minute": time.time() + 60})
 
         def counts_on() -> bool:

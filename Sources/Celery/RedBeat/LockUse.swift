@@ -44,9 +44,10 @@ struct LockUse {
         if wasMissing, hasRun { runsWithoutLock += 1 }
         // A beat with a lock that has just ended leaves touches behind, and so does one that waits for it.
         if answer == .unknown, let touch {
-            if let before = self.touch, touch > before + Self.sameTouch { touches += 1 }
+            let isNew = self.touch.map { touch > $0 + Self.sameTouch } ?? true
+            if isNew, self.touch != nil { touches += 1 }
+            if isNew { self.touch = touch }
             if isLate { touches = 0 }
-            self.touch = max(self.touch ?? touch, touch)
         }
         if runsWithoutLock >= Self.proofs || touches >= Self.proofs { answer = .unused }
     }
