@@ -21,9 +21,9 @@ struct EntrySearch {
         self.maximumEntries = maximumEntries
     }
 
-    /// The entries' keys that are known so far, in order.
-    var found: [[UInt8]] {
-        known.sorted { $0.lexicographicallyPrecedes($1) }
+    /// The entries' keys that are known so far, but for those of `others`, in order.
+    func found(beside others: Set<[UInt8]> = []) -> [[UInt8]] {
+        known.filter { !others.contains($0) }.sorted { $0.lexicographicallyPrecedes($1) }
     }
 
     /// Whether the last page ended a walk over all keys.

@@ -19,7 +19,9 @@ package final class RedBeatReader {
     /// Why it cannot go on; nil where it can.
     private var refusedSearch: String?
     private var isDetected: Bool
-    /// The schedule as it was when there was a lock, but for what is gone since.
+    /// The schedule at the last collection with a lock, until there is none.
+    private var lastMembers: [Member] = []
+    /// The same by key while there is no lock, but for what is gone since.
     private var lastScores: [[UInt8]: Double] = [:]
     private var rotation = 0
     private var idleTimes = IdleTimes()
@@ -76,7 +78,11 @@ package final class RedBeatReader {
         } else {
             reading.hasScores = false
             // What it held while there was a lock, and what is found beside.
-            if reading.hasSchedule { members = search.found.map { Member(key: $0, score: lastScores[$0] ?? 0) } }
+            if !lastMembers.isEmpty {
+                lastScores = Dictionary(lastMembers.map { ($0.key, $0.score) }) { first, _ in first }
+                lastMembers = []
+            }
+            if reading.hasSchedule { members = search.found().map { Member(key: $0, score: lastScores[$0] ?? 0) } }
         }
         if reading.hasSchedule || search.hasStatics || reading.lock != nil || reading.entryCount > 0 {
             isDetected = true
@@ -92,12 +98,12 @@ package final class RedBeatReader {
             )
         }
         let clockRead = ContinuousClock.now
-        if reading.hasScores { lastScores = Dictionary(members.map { ($0.key, $0.score) }) { first, _ in first } }
+        if reading.hasScores { (lastMembers, lastScores) = (members, [:]) }
         let scheduled = Set(members.map(\.key))
         // A schedule that could not be read whole does not tell what it lacks.
         let others =
             reading.hasScores && reading.entryCount <= members.count
-            ? search.found.filter { !scheduled.contains($0) }.prefix(Self.othersPerCollection)
+            ? search.found(beside: scheduled).prefix(Self.othersPerCollection)
                 .map { Member(key: $0, score: 0) } : []
         let scored = reading.hasScores ? scheduled : []
         try refresh(members + others, scored: scored, at: reading.time, anomalies: &anomalies)
