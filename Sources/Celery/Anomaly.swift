@@ -30,8 +30,12 @@ package struct Anomaly: Equatable, Sendable {
 
     /// Someone's time zone is none that the system has.
     init(timeZone name: String, of owner: String) {
-        let problem = "\(owner) is in the time zone \"\(name)\", which this system does not have"
-        self.init(.timeZone, "\(problem); \(TimeZone.installation)")
+        self.init(.timeZone, "\(owner) \(Self.problem(timeZone: name))")
+    }
+
+    /// What follows the owner of a time zone that the system lacks.
+    static func problem(timeZone name: String) -> String {
+        "is in the time zone \"\(name)\", which this system does not have; \(TimeZone.installation)"
     }
 
     /// What went wrong with one table alone; nil where it is more than that.

@@ -339,9 +339,7 @@ package final class RedBeatReader {
             if let entry = RedBeatEntry(definition: definition, meta: meta, at: time, known: known) {
                 entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: entry)
             } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
-                let problem =
-                    "is in the time zone \"\(zone)\", which this system does not have; \(TimeZone.installation)"
-                noteUnreadable(member, .timeZone, problem, &anomalies)
+                noteUnreadable(member, .timeZone, Anomaly.problem(timeZone: zone), &anomalies)
             } else {
                 let problem = RedBeatEntry.problem(definition: definition, meta: meta)
                 noteUnreadable(member, .malformed, problem, &anomalies)
