@@ -102,10 +102,11 @@ screenshots: build
 docs: build
 	$(PYTHON) demo/reference.py
 
-## How soon each dead beat is known (half an hour), and an hour of normal life without a page.
+## How soon each dead beat is known (half an hour), beats with thousands of entries, and an hour of normal life without a page.
 bench-beat: build
 	demo/install test
 	$(PYTHON) benchmarks/detection.py
+	$(PYTHON) benchmarks/busy_redbeat.py
 	$(PYTHON) benchmarks/normal_life.py
 
 ## The Debian package, for the release that it is built on: .build/celery-beat-exporter_VERSION_ARCHITECTURE.deb

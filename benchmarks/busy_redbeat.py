@@ -8,9 +8,10 @@ Exit status 1 when one that worked was ever said to be dead, or one that was kil
 from __future__ import annotations
 
 import argparse
+import io
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class Trial:
             near.store(f"customer {number}", together, options={"expires": 100})
         near.close()
         self.application = Application(folder, broker_url=url)
-        parts.callback(self.application.close)
+        parts.callback(self._close)
         self.client = parts.enter_context(redis.Redis.from_url(server.url))
         self.exporter = Exporter(
             folder, "--collect.interval=1s", environment={"CELERY_BROKER_URL": server.url}
@@ -109,6 +110,10 @@ class Trial:
             time.sleep(LOOK_SECONDS)
         if begun is not None and until == 1:
             self.longest_round = max(self.longest_round, time.monotonic() - begun)
+
+    def _close(self) -> None:
+        with redirect_stdout(io.StringIO()):  # it shows the ends of logs
+            self.application.close()
 
     def _kill(self, beat: Process) -> float:
         """The Unix time at which celery_beat_up was 0."""
