@@ -34,6 +34,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "CExecInfo"),
         .systemLibrary(name: "CGnuTLS", providers: [.apt(["libgnutls28-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
@@ -65,7 +66,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status",
+                "Exposition", "Status", "CExecInfo",
                 argumentParser, logging,
             ],
             swiftSettings: strict

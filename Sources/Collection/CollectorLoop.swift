@@ -27,6 +27,7 @@ package final class CollectorLoop: Sendable {
     }
 
     private func run() {
+        DetachedThread.name(definition.name)
         var collector = definition.make()
         var journal = CollectionJournal(collector: definition.name, logger: logger)
         var next = ContinuousClock.now

@@ -40,6 +40,7 @@ case .export(let configuration, let read):
     let logger = Logger(label: "celery-beat-exporter") { _ in
         LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
     }
+    TrapReport.install(format: configuration.logFormat)
     Service.blockSignals()
     Service.raiseFileLimit()
     do {
