@@ -9,7 +9,8 @@ import PackageDescription
 //           |-> Status -> Collection
 //           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
-//           `-> YAML -> CYAML
+//           |-> YAML -> CYAML
+//           `-> CExecInfo
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
