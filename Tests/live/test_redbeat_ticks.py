@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import redis
 from readers_application import collected
-from redbeat_samples import FLAGS, GRACE, SLACK, SUCCEED, Watch, beat, beat_is
+from redbeat_samples import FLAGS, GRACE, PAUSE, SLACK, SUCCEED, Watch, beat, beat_is
 from servers import wait_until
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from stack import Metrics
 
 BUSY = 600  # entries that fall due together
-PAUSE = 5  # seconds that a tick may take from one run to the next
 
 
 def is_up(metrics: Metrics) -> bool:
