@@ -37,7 +37,7 @@ test: build
 	demo/install test
 	alerts/tests/run
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
-	$(PYTHON) -m pytest -q -n 3 --dist loadfile Tests/live
+	$(PYTHON) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder Tests/live
 
 ## Swift tests under the thread and the address sanitizer, faults against a program under the thread sanitizer: 20 minutes.
 test-sanitize: dependencies

@@ -29,6 +29,33 @@ from servers import PostgresServer, RedisServer
 from stack import Exporter
 from test_configuration import NOWHERE
 
+# Files that take longest, the longest first: several workers begin with them, so that none is left
+# with one when the others are done.
+LONGEST = (
+    "test_django_outages.py",
+    "test_django_faults.py",
+    "test_django.py",
+    "test_redbeat_faults.py",
+    "test_check_causes.py",
+    "test_redis_cluster_tls.py",
+    "test_check.py",
+    "test_status_page.py",
+    "test_recorder.py",
+    "test_redbeat.py",
+    "test_getting_started.py",
+    "test_end_to_end.py",
+    "test_recorder_tables.py",
+    "test_commands.py",
+    "test_persistent.py",
+    "test_known_tables.py",
+    "test_soak.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
