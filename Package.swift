@@ -9,7 +9,8 @@ import PackageDescription
 //           |-> Status -> Collection
 //           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
-//           `-> YAML -> CYAML
+//           |-> YAML -> CYAML
+//           `-> CArguments
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
@@ -42,6 +43,8 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
+        .target(name: "CArguments"),
+
         .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt"], swiftSettings: strict),
@@ -65,7 +68,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status",
+                "Exposition", "Status", "CArguments",
                 argumentParser, logging,
             ],
             swiftSettings: strict
