@@ -16,7 +16,11 @@ struct Service {
 
     /// Runs until SIGTERM or SIGINT. `blockSignals` must have been called.
     func run() throws(HTTPServerError) {
-        let routes = Routes(exporter: exporter, telemetryPath: configuration.telemetryPath)
+        let routes = Routes(
+            exporter: exporter,
+            telemetryPath: configuration.telemetryPath,
+            enablesLifecycle: configuration.enablesLifecycle
+        )
         let servers = try startServers(routes)
         exporter.start()
 
@@ -104,14 +108,20 @@ struct Service {
     /// Reloads whenever it is told to, and returns with the signal that says to end.
     private func waitForEnd() -> CInt {
         var hasStarted = false
+        var awaited = Self.signals
         while true {
+            let isResting = sigismember(&awaited, SIGHUP) == 0
             // Only until every source has been asked once is there anything else to look for.
-            switch Self.nextSignal(within: hasStarted ? nil : 1) {
+            switch Self.nextSignal(of: awaited, within: hasStarted && !isResting ? nil : 1) {
             case SIGHUP:
                 // It logs what is wrong; there is nobody else to tell.
                 try? exporter.reload()
+                // At most one a second. Those that come meanwhile wait, as one.
+                sigdelset(&awaited, SIGHUP)
             case .some(let number): return number
             case nil:
+                awaited = Self.signals
+                guard !hasStarted else { continue }
                 hasStarted = exporter.isComplete
                 if hasStarted { StartupCode.release() }
             }
@@ -119,7 +129,7 @@ struct Service {
     }
 
     /// The next signal; nil after so many seconds without one.
-    private static func nextSignal(within seconds: Int?) -> CInt? {
+    private static func nextSignal(of signals: sigset_t, within seconds: Int?) -> CInt? {
         var signals = signals
         var number: CInt = 0
         if let seconds {

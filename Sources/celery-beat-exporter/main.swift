@@ -27,18 +27,21 @@ case .healthcheck(let address):
         exit(1)
     }
 case .export(let configuration, let read):
-    let logger = Logger(label: "celery-beat-exporter") { _ in
-        LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
-    }
     Service.blockSignals()
+    let writer = LineLogHandler.standardError(configuration.logFormat)
+    let logger = Logger(label: "celery-beat-exporter") { _ in
+        LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat, writer: writer)
+    }
     Service.raiseFileLimit()
     do {
         let exporter = Exporter(configuration, logger: logger, read: read)
         try Service(configuration: configuration, exporter: exporter, logger: logger).run()
+        writer.flush(within: .seconds(1))
         // Not `exit`: it would clean up libraries that a hanging collector still uses.
         _exit(0)
     } catch {
         logger.error("\(error)")
+        writer.flush(within: .seconds(1))
         exit(1)
     }
 }

@@ -74,6 +74,9 @@ def test_the_first_of_two_variables_counts() -> None:
         "ctypes.CDLL(None).execve(arguments[0], arguments, variables)\n"
     )
     done = subprocess.run(
-        ["python3", "-c", code, exporter_binary()], timeout=SECONDS, capture_output=True, check=False
+        ["python3", "-c", code, exporter_binary()],
+        timeout=SECONDS,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
