@@ -168,6 +168,6 @@ private func answer(
         case .busy: return queue(loop.busy)
         }
     }
-    let response = loop.route(HTTPRequest(method: method, path: String(cString: url), connection: connection))
+    let response = loop.route(HTTPRequest(method: method, target: String(cString: url), connection: connection))
     return queue(response.byteCount <= loop.limits.responseBytes ? response : loop.tooLarge)
 }

@@ -116,6 +116,13 @@ def test_what_is_in_order_is_answered(plain: Exporter, headers: bytes) -> None:
         assert answers(connection, 3) == [(200, b"Healthy.\n")] * 3
 
 
+@pytest.mark.parametrize("target", [b"http://h/-/healthy", b"HTTP://other:1/-/healthy?a=b"])
+def test_what_proxies_are_asked(plain: Exporter, target: bytes) -> None:
+    with connected(plain) as connection:
+        connection.sendall(b"GET %b HTTP/1.1\r\nHost: h\r\n\r\n" % target)
+        assert answers(connection, 1) == [(200, b"Healthy.\n")]
+
+
 def test_however_it_comes_in_pieces(plain: Exporter) -> None:
     """What is in order is found out by where it lies in memory, which grows and moves meanwhile."""
     choices = random.Random(1)

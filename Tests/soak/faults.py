@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
