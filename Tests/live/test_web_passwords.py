@@ -189,6 +189,8 @@ def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], fo
         assert ask(exporter, user=USER, source="127.0.0.9").status == 200
         exporter.stop()
         exporter.start()
+        # The log has the first start in it too.
+        wait_until(lambda: len(exporter.events("serving")) == 2, SECONDS, "the second start")
         assert ask(exporter, user=USER).status == 200
         configure(PASSWORD, 9)
         changed(1)
