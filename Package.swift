@@ -10,7 +10,7 @@ import PackageDescription
 //           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
 //           |-> YAML -> CYAML
-//           `-> CExecInfo
+//           `-> CArguments, CExecInfo
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
@@ -44,6 +44,8 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
+        .target(name: "CArguments"),
+
         .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt"], swiftSettings: strict),
@@ -67,7 +69,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status", "CExecInfo",
+                "Exposition", "Status", "CArguments", "CExecInfo",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -82,3 +82,10 @@ static inline void *shim_tls_session(struct MHD_Connection *connection) {
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     return information == NULL ? NULL : information->tls_session;
 }
+
+// The bytes of a request's head: its line, its headers and the empty line.
+static inline size_t shim_header_bytes(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *information =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return information == NULL ? 0 : information->header_size;
+}

@@ -2,7 +2,7 @@ internal import Glibc
 
 /// Whom a connection counts for: an IPv4 address, an IPv6 network of 64 bits (what one customer is given), or all the
 /// clients of a Unix socket.
-struct ClientAddress: Equatable {
+struct ClientAddress: Hashable {
     private let high: UInt64
     private let low: UInt64
 

@@ -12,6 +12,8 @@ final class HTTPConnection: @unchecked Sendable {
     /// It was cut off, and ends as soon as libmicrohttpd sees that.
     fileprivate(set) var isCut = false
     fileprivate var index = 0
+    /// Of its present request, whose head has perhaps not come whole.
+    var target: RequestTarget?
     /// What became of the password of its present request, once that is known.
     var login: LoginOutcome?
 

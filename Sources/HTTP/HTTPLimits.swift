@@ -2,6 +2,8 @@
 /// for the longest time is cut off for the new one, so that a scrape always gets in.
 package struct HTTPLimits: Equatable, Sendable {
     package var connections = 512
+    /// Of those that were cut off, which take a moment to end.
+    package var endingConnections = 64
     /// Of one address, which for IPv6 is a network of 64 bits.
     package var connectionsPerAddress = 256
     /// Bytes of memory for one connection: headers that do not fit are refused with 431.
@@ -21,11 +23,14 @@ package struct HTTPLimits: Equatable, Sendable {
 
     package init() {}
 
-    /// The limits of each of several servers of one process.
-    package func shared(amongst servers: Int) -> HTTPLimits {
+    /// The limits of each of several servers of one process, which together open no more than so many descriptors.
+    package func shared(amongst servers: Int, descriptors: Int) -> HTTPLimits {
+        let servers = max(servers, 1)
+        let descriptors = max(descriptors / servers, 4)
         var limits = self
-        limits.connections = max(connections / max(servers, 1), 32)
-        limits.connectionsPerAddress = max(connectionsPerAddress / max(servers, 1), 16)
+        limits.endingConnections = min(endingConnections, descriptors / 4)
+        limits.connections = min(connections / servers, descriptors - limits.endingConnections)
+        limits.connectionsPerAddress = max(min(connectionsPerAddress / servers, limits.connections / 2), 1)
         return limits
     }
 }

@@ -14,6 +14,22 @@ package struct HTTPRequest {
     package let path: String
     let connection: OpaquePointer?
 
+    /// - Parameter target: without the query.
+    init(method: Method, target: String, connection: OpaquePointer?) {
+        self.method = method
+        path = Self.path(of: target)
+        self.connection = connection
+    }
+
+    /// What proxies are asked, `http://host/path`, servers must understand too. Source: RFC 9112, section 3.2.2.
+    static func path(of target: String) -> String {
+        guard let scheme = ["http://", "https://"].first(where: { target.lowercased().hasPrefix($0) }) else {
+            return target
+        }
+        let rest = target.dropFirst(scheme.count)
+        return rest.firstIndex(of: "/").map { String(rest[$0...]) } ?? "/"
+    }
+
     /// The value of a header, the first where there are several; nil where there is none.
     package func header(_ name: String) -> String? {
         value(name, .HEADER_KIND)

@@ -14,27 +14,20 @@ enum LoginOutcome: Equatable {
 /// and must neither hold the server up nor let clients without a password use up the processor.
 ///
 /// - What was right is right again at once, until the hash changes. Of a password only a keyed hash is kept.
-/// - At most one processor is busy, and while passwords are wrong only half of the time.
-/// - Few may wait, and of each address fewer, so that one client's guesses leave room for others.
+/// - At most one processor is busy, and while passwords are wrong, after the first seconds, only half of the time.
+/// - Who is next is fair: see `LoginQueue`.
 /// - A name that does not exist costs the same work as one that does.
 package final class LoginVerifier: Sendable {
-    private static let maximumWaiting = 32
-    private static let maximumWaitingOfAddress = 4
     private static let maximumRemembered = 100
-
-    private struct Login: Sendable {
-        let hash: PasswordHash
-        let password: [UInt8]
-        let userExists: Bool
-        let client: ClientAddress
-        let digest: [UInt8]
-        let finish: @Sendable (LoginOutcome) -> Void
-    }
+    /// Rest that may be owed, so that those who log in after a start wait half as long while others guess.
+    private static let owedRest = Duration.seconds(10)
 
     private struct State {
         var accepted: Set<[UInt8]> = []
-        var waiting: [Login] = []
+        var queue = LoginQueue()
         var isRunning = false
+        /// By when all the work for wrong passwords is made up for by as much rest.
+        var rested = ContinuousClock.now
     }
 
     private let state = Mutex(State())
@@ -60,55 +53,58 @@ package final class LoginVerifier: Sendable {
         guard let hash = own ?? standIn(for: credentials.user, amongst: users) else { return .refused }
         // Of what goes beyond, bcrypt sees nothing, and one password must not be remembered in many forms.
         let password = Array(credentials.password.prefix(PasswordHash.passwordBytes))
-        let digest = digest([Array(credentials.user.utf8), Array(hash.text.utf8), password])
-        let login = Login(
+        let login = LoginQueue.Login(
             hash: hash,
             password: password,
             userExists: own != nil,
             client: client,
-            digest: digest,
+            digest: digest([Array(credentials.user.utf8), Array(hash.text.utf8), password]),
+            credentials: digest([Array(credentials.user.utf8), password]),
             finish: finish
         )
-        return state.withLock { state in
-            if own != nil, state.accepted.contains(digest) { return .accepted }
-            guard state.waiting.count < Self.maximumWaiting,
-                state.waiting.count(where: { $0.client == client }) < Self.maximumWaitingOfAddress
-            else { return .busy }
+        let displaced: [@Sendable (LoginOutcome) -> Void]? = state.withLock { state in
+            if own != nil, state.accepted.contains(login.digest) {
+                state.queue.noteRight(from: client)
+                return nil
+            }
+            // Before another thread can have found out.
             wait()
-            state.waiting.append(login)
+            let displaced = state.queue.append(login)
             if !state.isRunning {
                 state.isRunning = true
                 WorkThread.detach { self.run() }
             }
-            return nil
+            return displaced
         }
+        guard let displaced else { return .accepted }
+        for finish in displaced { finish(.busy) }
+        return nil
     }
 
     private func run() {
         while let login = next() {
             let start = ContinuousClock.now
-            let matches = login.hash.matches(login.password)
-            if matches, login.userExists {
-                state.withLock { state in
+            let isRight = login.hash.matches(login.password) && login.userExists
+            let end = ContinuousClock.now
+            let (finishes, rest) = state.withLock { state in
+                if isRight {
                     if state.accepted.count >= Self.maximumRemembered { state.accepted.removeFirst() }
                     state.accepted.insert(login.digest)
+                } else {
+                    state.rested = max(state.rested, start) + start.duration(to: end) * 2
                 }
-                login.finish(.accepted)
-            } else {
-                login.finish(.refused)
-                let microseconds = start.duration(to: .now) / .microseconds(1)
-                usleep(UInt32(min(microseconds, 10_000_000)))
+                return (state.queue.note(login, isRight: isRight), end.duration(to: state.rested) - Self.owedRest)
             }
+            for finish in finishes { finish(isRight ? .accepted : .refused) }
+            if !isRight, rest > .zero { usleep(UInt32(min(rest / .microseconds(1), 60_000_000))) }
         }
     }
 
-    private func next() -> Login? {
+    private func next() -> LoginQueue.Login? {
         state.withLock { state in
-            guard !state.waiting.isEmpty else {
-                state.isRunning = false
-                return nil
-            }
-            return state.waiting.removeFirst()
+            let login = state.queue.next()
+            state.isRunning = login != nil
+            return login
         }
     }
 

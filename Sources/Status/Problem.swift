@@ -113,7 +113,7 @@ extension ApplicationStatus {
             Problem(
                 severity: .warning,
                 text: "The configuration is wrong as it stands now; the exporter goes on with the one before.",
-                advice: "The exporter's log names the line. Mend it, then POST /-/reload or send SIGHUP.",
+                advice: "The exporter's log names the line. Fix it, then reload by SIGHUP.",
                 alert: nil
             )
         ]

@@ -18,6 +18,8 @@ struct Configuration: Sendable {
     /// Whether systemd passes sockets, which take the place of addresses.
     var usesSystemdSockets: Bool
     var webConfiguration: WebConfigurationFile?
+    /// Whether clients may have the configuration reloaded.
+    var enablesLifecycle: Bool
     var telemetryPath: String
     var logLevel: Logger.Level
     var logFormat: LogFormat
@@ -34,7 +36,7 @@ struct Configuration: Sendable {
     func servesLike(_ other: Configuration) -> Bool {
         listenAddresses == other.listenAddresses && usesSystemdSockets == other.usesSystemdSockets
             && webConfiguration?.path == other.webConfiguration?.path && telemetryPath == other.telemetryPath
-            && logLevel == other.logLevel && logFormat == other.logFormat
+            && enablesLifecycle == other.enablesLifecycle && logLevel == other.logLevel && logFormat == other.logFormat
     }
 }
 
@@ -50,6 +52,7 @@ extension Configuration {
         webConfiguration = try settings.find(flags.webConfigFile, "web.config.file").map {
             (setting) throws(ConfigurationError) in try WebConfigurationFile(path: setting.value)
         }
+        enablesLifecycle = try settings.truth(flags.webEnableLifecycle, "web.enable-lifecycle") ?? false
         telemetryPath = try Self.telemetryPath(settings.find(flags.webTelemetryPath, "web.telemetry-path"))
         logLevel =
             try settings.choice(

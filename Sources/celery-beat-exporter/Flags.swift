@@ -246,6 +246,13 @@ struct Flags: ParsableArguments {
     )
     var webSystemdSocket: Bool?
 
+    @Flag(
+        name: .customLong("web.enable-lifecycle"),
+        inversion: .prefixedNo,
+        help: "Whether POST /-/reload reloads the configuration, for everyone who reaches the port. (default: no)"
+    )
+    var webEnableLifecycle: Bool?
+
     @Option(name: .customLong("web.telemetry-path"), help: "The path of the metrics. (default: /metrics)")
     var webTelemetryPath: String?
 

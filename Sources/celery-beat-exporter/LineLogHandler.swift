@@ -2,11 +2,12 @@ internal import Glibc
 internal import Logging
 internal import Status
 
-/// Writes one line an event to standard error, in logfmt or JSON.
+/// Makes one line of each event, in logfmt or JSON.
 struct LineLogHandler: LogHandler {
     var metadata: Logger.Metadata = [:]
     var logLevel: Logger.Level
     let format: Configuration.LogFormat
+    let writer: LogWriter
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -21,9 +22,22 @@ struct LineLogHandler: LogHandler {
             metadata: metadata.merging(event.metadata ?? [:]) { $1 },
             format: format
         )
-        // One write for the whole line, so that lines of several threads do not mix.
-        var bytes = Array(line.utf8)
-        _ = write(STDERR_FILENO, &bytes, bytes.count)
+        writer.write(Array(line.utf8))
+    }
+
+    /// Writes to standard error, and says there if lines had to be dropped.
+    static func standardError(_ format: Configuration.LogFormat) -> LogWriter {
+        LogWriter(STDERR_FILENO) { count in
+            let message = "lines of this log were dropped: nobody read them in time, or they could not be written"
+            let line = line(
+                time: timestamp(),
+                level: .warning,
+                message: message,
+                metadata: ["lines": "\(count)"],
+                format: format
+            )
+            return Array(line.utf8)
+        }
     }
 
     static func line(

@@ -12,7 +12,11 @@ final class Routes: Sendable {
     private let ready = HTTPResponse(status: 200, text: "Ready.")
     private let collecting = HTTPResponse(status: 503, text: "Not ready: the first collections have not ended.")
     private let stopping = HTTPResponse(status: 503, text: "Not ready: shutting down.")
-    private let reloaded = HTTPResponse(status: 200, text: "Reloaded.")
+    private let lifecycle: Lifecycle?
+    private let noLifecycle = HTTPResponse(
+        status: 403,
+        text: "Lifecycle API is not enabled. Start with --web.enable-lifecycle, or reload by SIGHUP: kill -HUP PID"
+    )
     private let notGet = HTTPResponse.methodNotAllowed(allowed: "GET, HEAD")
     private let notPost = HTTPResponse.methodNotAllowed(allowed: "POST")
     private let notFound: HTTPResponse
@@ -22,15 +26,18 @@ final class Routes: Sendable {
     )
     private let isStopping = Mutex(false)
 
-    init(exporter: Exporter, telemetryPath: String) {
+    init(exporter: Exporter, telemetryPath: String, enablesLifecycle: Bool) {
         self.exporter = exporter
+        lifecycle = enablesLifecycle ? Lifecycle(exporter: exporter) : nil
         self.telemetryPath = telemetryPath
         status = StatusRoutes(exporter: exporter, telemetryPath: telemetryPath)
         notFound = HTTPResponse(status: 404, text: "Not found. The metrics are at \(telemetryPath).")
     }
 
     func response(to request: HTTPRequest) -> HTTPResponse {
-        if request.path == "/-/reload" { return request.method == .post ? reload() : notPost }
+        if request.path == "/-/reload" {
+            return request.method == .post ? lifecycle?.reload(request) ?? noLifecycle : notPost
+        }
         guard request.method != .post else { return notGet }
         return switch request.path {
         case telemetryPath: exporter.target.metrics(for: request)
@@ -51,14 +58,5 @@ final class Routes: Sendable {
     private func probe(_ request: HTTPRequest) -> HTTPResponse {
         guard let target = request.parameter("target").flatMap({ exporter.target(named: $0) }) else { return noTarget }
         return target.metrics(for: request)
-    }
-
-    private func reload() -> HTTPResponse {
-        do {
-            try exporter.reload()
-            return reloaded
-        } catch {
-            return HTTPResponse(status: 500, text: "Not reloaded: \(error)")
-        }
     }
 }

@@ -16,7 +16,11 @@ struct Service {
 
     /// Runs until SIGTERM or SIGINT. `blockSignals` must have been called.
     func run() throws(HTTPServerError) {
-        let routes = Routes(exporter: exporter, telemetryPath: configuration.telemetryPath)
+        let routes = Routes(
+            exporter: exporter,
+            telemetryPath: configuration.telemetryPath,
+            enablesLifecycle: configuration.enablesLifecycle
+        )
         let servers = try startServers(routes)
         exporter.start()
 
@@ -38,7 +42,7 @@ struct Service {
         if let security, let file = configuration.webConfiguration {
             WebConfigurationWatch(path: file.path, security: security, logger: logger).start(from: file)
         }
-        let limits = HTTPLimits().shared(amongst: sockets.count)
+        let limits = limits(of: sockets.count)
         return try sockets.map { (socket) throws(HTTPServerError) in
             let server = try HTTPServer(on: socket, limits: limits, security: security) { routes.response(to: $0) }
             logger.info(
@@ -50,6 +54,36 @@ struct Service {
             )
             return server
         }
+    }
+
+    /// Clients leave to the collectors the descriptors that they need: where there are few, fewer connections are allowed.
+    private func limits(of servers: Int) -> HTTPLimits {
+        let files = Self.fileLimit
+        let needed = Self.ownDescriptors + Self.descriptorsOfTarget * (configuration.targets.count + 1)
+        let limits = HTTPLimits().shared(amongst: servers, descriptors: files - min(needed, files / 2))
+        let wanted = HTTPLimits().shared(amongst: servers, descriptors: .max)
+        if limits.connections < wanted.connections {
+            let enough = needed + (wanted.connections + wanted.endingConnections) * servers
+            logger.warning(
+                "few files may be open, so fewer clients are served at once; raise LimitNOFILE= or ulimit -n",
+                metadata: [
+                    "files": "\(files)", "enough": "\(enough)", "connections": "\(limits.connections * servers)",
+                    "usual": "\(wanted.connections * servers)",
+                ]
+            )
+        }
+        return limits
+    }
+
+    /// Descriptors for standard streams, listening, and files that are read.
+    private static let ownDescriptors = 40
+    /// Connections of an application's collectors, to sentinels and a cluster's nodes too.
+    private static let descriptorsOfTarget = 16
+
+    private static var fileLimit: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
     }
 
     /// Blocks the signals that the program obeys, so that threads started later inherit that and only `sigwait` gets them.
@@ -74,14 +108,20 @@ struct Service {
     /// Reloads whenever it is told to, and returns with the signal that says to end.
     private func waitForEnd() -> CInt {
         var hasStarted = false
+        var awaited = Self.signals
         while true {
+            let isResting = sigismember(&awaited, SIGHUP) == 0
             // Only until every source has been asked once is there anything else to look for.
-            switch Self.nextSignal(within: hasStarted ? nil : 1) {
+            switch Self.nextSignal(of: awaited, within: hasStarted && !isResting ? nil : 1) {
             case SIGHUP:
                 // It logs what is wrong; there is nobody else to tell.
                 try? exporter.reload()
+                // At most one a second. Those that come meanwhile wait, as one.
+                sigdelset(&awaited, SIGHUP)
             case .some(let number): return number
             case nil:
+                awaited = Self.signals
+                guard !hasStarted else { continue }
                 hasStarted = exporter.isComplete
                 if hasStarted { StartupCode.release() }
             }
@@ -89,7 +129,7 @@ struct Service {
     }
 
     /// The next signal; nil after so many seconds without one.
-    private static func nextSignal(within seconds: Int?) -> CInt? {
+    private static func nextSignal(of signals: sigset_t, within seconds: Int?) -> CInt? {
         var signals = signals
         var number: CInt = 0
         if let seconds {

@@ -2,25 +2,15 @@ internal import Glibc
 internal import HTTP
 internal import Logging
 
-/// The environment of the process.
-func processEnvironment() -> [String: String] {
-    var variables: [String: String] = [:]
-    var next = environ
-    while let entry = next.pointee {
-        let parts = String(cString: entry).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-        if parts.count == 2 { variables[String(parts[0])] = String(parts[1]) }
-        next += 1
-    }
-    return variables
-}
-
 /// Says in one line why the program ends.
 func complain(_ line: String) {
     let bytes = Array("celery-beat-exporter: \(line)\n".utf8)
     _ = write(STDERR_FILENO, bytes, bytes.count)
 }
 
-switch Invocation(arguments: Array(CommandLine.arguments.dropFirst()), environment: processEnvironment()) {
+let given = GivenSettings()
+
+switch Invocation(arguments: Array(given.arguments.dropFirst()), environment: given.environment) {
 case .show(let text):
     print(text)
 case .refuse(let line):
@@ -37,19 +27,22 @@ case .healthcheck(let address):
         exit(1)
     }
 case .export(let configuration, let read):
-    let logger = Logger(label: "celery-beat-exporter") { _ in
-        LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat)
-    }
     TrapReport.install(format: configuration.logFormat)
     Service.blockSignals()
+    let writer = LineLogHandler.standardError(configuration.logFormat)
+    let logger = Logger(label: "celery-beat-exporter") { _ in
+        LineLogHandler(logLevel: configuration.logLevel, format: configuration.logFormat, writer: writer)
+    }
     Service.raiseFileLimit()
     do {
         let exporter = Exporter(configuration, logger: logger, read: read)
         try Service(configuration: configuration, exporter: exporter, logger: logger).run()
+        writer.flush(within: .seconds(1))
         // Not `exit`: it would clean up libraries that a hanging collector still uses.
         _exit(0)
     } catch {
         logger.error("\(error)")
+        writer.flush(within: .seconds(1))
         exit(1)
     }
 }

@@ -15,6 +15,16 @@ import Testing
         #expect(Finding(.warning, "", String(repeating: "x", count: 5000)).lines(width: 0)[0].count < 1100)
     }
 
+    @Test(
+        arguments: [
+            (3, 3), (-2, -2), (0x1p63, 1_000_000_000_000_000_000), (-0x1p64, -1_000_000_000_000_000_000), (.nan, 0),
+            (.infinity, 1_000_000_000_000_000_000),
+        ] as [(Double, Int)]
+    )
+    func aCountIsWhateverAServerSays(value: Double, count: Int) {
+        #expect(Int(bounding: value) == count)
+    }
+
     @Test func longTextsAreFoldedAndCommandsAreNot() {
         let words = Array(repeating: "word", count: 40).joined(separator: " ")
         let lines = Finding(.ok, "tasks", words, [words, "run: \(words)"]).lines(width: 5)

@@ -103,7 +103,9 @@ import Testing
         #expect(read.target.warnings.isEmpty)
     }
 
-    @Test(arguments: ["web.systemd-socket", "queues.discover", "redis.sentinel-tls", "redis.tls-skip-verify"])
+    @Test(arguments: [
+        "web.systemd-socket", "web.enable-lifecycle", "queues.discover", "redis.sentinel-tls", "redis.tls-skip-verify",
+    ])
     func booleansAreReadAlike(flag: String) throws {
         let variable = Settings.variable(for: flag)
         for value in ["true", "yes", "on", "1", "True", "YES", "false", "no", "Off", "0"] {

@@ -260,14 +260,15 @@ def files(authority: Authority) -> Iterator[Path]:
 
 
 @pytest.fixture
-def secured(folder: Path) -> Iterator[Callable[[Path], SecuredExporter]]:
+def secured(folder: Path) -> Iterator[Callable[..., SecuredExporter]]:
     """Starts exporters with a web configuration. They must end with status 0."""
     exporters: list[SecuredExporter] = []
 
-    def start(configuration: Path) -> SecuredExporter:
+    def start(configuration: Path, *flags: str) -> SecuredExporter:
         one = SecuredExporter(
             folder,
             f"--web.config.file={configuration}",
+            *flags,
             environment={"CELERY_BROKER_URL": f"redis://{NOWHERE}"},
             name=f"secured-{len(exporters)}",
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import itertools
 import select
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -59,16 +61,16 @@ def test_a_reload_wants_a_password(
     """Its body, if any, is never read, whether or not the password is known already."""
     file = folder / "web.yml"
     file.write_text(USERS)
-    exporter = secured(file)
+    exporter = secured(file, "--web.enable-lifecycle")
 
     def reload(**login: str) -> int:
         return ask(exporter, "/-/reload", method="POST", **login).status
 
     assert reload() == reload(user=USER, password="wrong") == 401
     assert not exporter.events("configuration reloaded")
-    assert reload(user=USER) == reload(user=USER) == 200
-    assert len(exporter.events("configuration reloaded")) == 2
-    for password, status in {PASSWORD: b"200", "wrong": b"401"}.items():
+    assert reload(user=USER) == 200
+    assert len(exporter.events("configuration reloaded")) == 1
+    for password, status in {PASSWORD: b"429", "wrong": b"401"}.items():
         login = base64.b64encode(f"{USER}:{password}".encode())
         with socket.create_connection(("127.0.0.1", exporter.port), timeout=SECONDS) as connection:
             head = b"POST /-/reload HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n"
@@ -78,7 +80,7 @@ def test_a_reload_wants_a_password(
     with socket.create_connection(("127.0.0.1", exporter.port), timeout=SECONDS) as connection:
         head = b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n"
         connection.sendall(head + b"Authorization: Basic " + login + b"\r\n\r\n123456789")
-        assert connection.recv(1 << 16) == b""
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 400")
 
 
 def test_passwords(guarded: SecuredExporter) -> None:
@@ -136,35 +138,86 @@ def test_a_connection_that_logs_in_goes_on(guarded: SecuredExporter) -> None:
                 assert stream.read(int(headers["Content-Length"])) == b"Healthy.\n"
 
 
-def test_guesses_leave_room_for_others(
-    secured: Callable[[Path], SecuredExporter], folder: Path
-) -> None:
-    """Passwords are verified one by one, and few may wait: others are told to come again."""
-    file = folder / "web.yml"
-    file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(PASSWORD, 9)}'}}\n")
-    exporter = secured(file)
-    stopped = False
-    statuses = set()
+@contextlib.contextmanager
+def guessing(exporter: SecuredExporter) -> Iterator[None]:
+    """40 guessers at addresses of their own and 8 at ours, each with one guess after the other.
+
+    They go on while the exporter is down. Each has been told of a guess when this begins, so that no
+    address is without a wrong password.
+    """
+    ends = threading.Event()
+    sources = [f"127.0.1.{number}" for number in range(1, 41)] + ["127.0.0.1"] * 8
+    told = [threading.Event() for _ in sources]
 
     def guess(number: int) -> None:
         for attempt in itertools.count():
-            if stopped:
+            if ends.is_set():
                 return
-            answer = ask(exporter, user=USER, password=f"{number} {attempt}", source="127.0.0.2")
-            statuses.add(answer.status)
+            password = f"{number} {attempt}"
+            with contextlib.suppress(OSError):
+                answer = ask(exporter, user=USER, password=password, source=sources[number])
+                assert answer.status == 401
+                told[number].set()
 
-    with ThreadPoolExecutor(16) as threads:
-        guesses = [threads.submit(guess, number) for number in range(16)]
+    with ThreadPoolExecutor(len(sources)) as threads:
+        guesses = [threads.submit(guess, number) for number in range(len(sources))]
         try:
-            wait_until(lambda: statuses == {401, 503}, SECONDS, "guesses that are turned away")
-            for _ in range(5):
-                assert ask(exporter, user=USER).status == 200
+            for one in told:
+                assert one.wait(SECONDS)
+            yield
         finally:
-            stopped = True
+            ends.set()
         for one in guesses:
             one.result()
-    # From that address too, once the guesses have ended.
-    assert ask(exporter, user=USER, source="127.0.0.2").status == 200
+
+
+def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], folder: Path) -> None:
+    """Neither after a restart, nor after a change of the hash or of the password; nobody is turned away."""
+    file = folder / "web.yml"
+
+    def configure(password: str, cost: int) -> None:
+        file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(password, cost)}'}}\n")
+
+    def changed(count: int) -> None:
+        message = "web configuration read again"
+        wait_until(lambda: len(exporter.events(message)) == count, SECONDS, "the change")
+
+    configure(PASSWORD, 8)
+    exporter = secured(file)
+    with guessing(exporter):
+        assert [ask(exporter, user=USER).status for _ in range(11)] == [200] * 11
+        assert ask(exporter, user=USER, source="127.0.0.9").status == 200
+        exporter.stop()
+        exporter.start()
+        # The log has the first start in it too.
+        wait_until(lambda: len(exporter.events("serving")) == 2, SECONDS, "the second start")
+        assert ask(exporter, user=USER).status == 200
+        configure(PASSWORD, 9)
+        changed(1)
+        assert ask(exporter, user=USER).status == 200
+        configure("other", 8)
+        changed(2)
+        assert ask(exporter, user=USER, password="other").status == 200
+
+
+def test_a_wait_that_is_too_long_ends(
+    secured: Callable[[Path], SecuredExporter], folder: Path
+) -> None:
+    """The connection is cut off like every other, and what is found out later does no harm."""
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
+    exporter = secured(file)
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for number in range(30):
+            address = ("127.0.0.1", exporter.port)
+            login = base64.b64encode(f"{USER}:{number}".encode())
+            one = stack.enter_context(socket.create_connection(address, timeout=2 * SECONDS))
+            one.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic " + login + b"\r\n\r\n")
+            connections.append(one)
+        with contextlib.suppress(ConnectionError):
+            assert connections[-1].recv(1) == b""
+    assert ask(exporter, user=USER, source="127.0.0.2").status in (200, 401)
 
 
 def test_it_ends_while_passwords_wait(
@@ -173,11 +226,13 @@ def test_it_ends_while_passwords_wait(
     file = folder / "web.yml"
     file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
     exporter = secured(file)
-    login = base64.b64encode(b"a:b").decode()
-    request = f"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic {login}\r\n\r\n".encode()
-    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in range(6)]
-    for connection in connections:
-        connection.sendall(request)
+    # Each of them has another password.
+    logins = [base64.b64encode(f"a:{number}".encode()) for number in range(140)]
+    head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic "
+    requests = [head + login + b"\r\n\r\n" for login in logins]
+    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in requests]
+    for connection, one in zip(connections, requests):
+        connection.sendall(one)
     # One finds the queue of its address full and is told at once, so the others are waiting.
     (answered, *_), _, _ = select.select(connections, [], [], SECONDS)
     assert b" 503 " in answered.recv(64)

@@ -11,6 +11,7 @@ import random
 import shutil
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -212,11 +213,15 @@ def broken(configuration: ConfigurationFile, port: int) -> Iterator[None]:
 
 
 def reload(port: int) -> int:
-    """The status of the answer: 500 while the file is broken."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
-    with contextlib.closing(connection):
-        connection.request("POST", "/-/reload")
-        return connection.getresponse().status
+    """The status of the answer: 500 while the file is broken. It waits until there may be a reload."""
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+        with contextlib.closing(connection):
+            connection.request("POST", "/-/reload")
+            status = connection.getresponse().status
+        if status != 429:
+            return status
+        time.sleep(0.1)
 
 
 # Clients

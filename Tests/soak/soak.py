@@ -164,7 +164,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
     running.callback(lambda: [life.join() for life in lives])
     running.callback(end.set)
 
-    exporter = Exporter(folder, f"--config.file={configuration.path}")
+    exporter = Exporter(folder, "--web.enable-lifecycle", f"--config.file={configuration.path}")
     running.enter_context(exporter)
     wait_until(lambda: not ailing(exporter, applications), RECOVERY_SECONDS, "all to be read")
     first = Held.by(exporter, 0)

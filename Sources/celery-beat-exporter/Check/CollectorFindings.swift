@@ -97,11 +97,11 @@ struct CollectorFindings {
         }
         let named = Set(target.queues.names)
         var parts = queues.prefix(maximumQueues).map { queue in
-            "\(queue.label) \(Int(queue.value)) (\(named.contains(queue.label) ? "named" : "found"))"
+            "\(queue.label) \(Int(bounding: queue.value)) (\(named.contains(queue.label) ? "named" : "found"))"
         }
         if queues.count > maximumQueues { parts.append("and \(queues.count - maximumQueues) more") }
         let count = "\(queues.count) \(queues.count == 1 ? "queue" : "queues")"
-        let unacked = metrics["celery_unacked_messages"].map { "; \(Int($0)) unacknowledged" } ?? ""
+        let unacked = metrics["celery_unacked_messages"].map { "; \(Int(bounding: $0)) unacknowledged" } ?? ""
         return Finding(.ok, "queues", "\(count): \(parts.joined(separator: ", "))\(unacked)", search)
     }
 
@@ -128,5 +128,12 @@ struct CollectorFindings {
             "workers",
             "worker_status tells of \(workers.count), of which \(online) say they are online"
         )
+    }
+}
+
+extension Int {
+    /// A count that a server told, and may have made up: what does not fit is as much as fits.
+    init(bounding value: Double) {
+        self = value.isNaN ? 0 : Int(Swift.min(Swift.max(value, -1e18), 1e18))
     }
 }

@@ -29,7 +29,7 @@ struct WatchedQueues: Collector {
                 _ = never.wait(until: .now + Self.patience)
             }
             collected.problems += waiting.filter { outcome.queues.contains($0.label) }.map { queue in
-                Self.problem(queue.label, messages: Int(queue.value), hasWorkers: outcome.hasWorkers)
+                Self.problem(queue.label, messages: Int(bounding: queue.value), hasWorkers: outcome.hasWorkers)
             }
         } catch {
             // What is missing says less than what was found.

@@ -1,0 +1,129 @@
+internal import CMicroHTTPD
+internal import Glibc
+internal import Synchronization
+
+/// What runs on a server's thread: libmicrohttpd, which calls the functions below, and the clock of its connections.
+/// Only what says so may be used from other threads.
+final class ServerLoop: @unchecked Sendable {
+    /// How soon it sees that it must stop.
+    private static let tickMilliseconds: Int32 = 100
+    private static let sweepMilliseconds: UInt64 = 500
+    /// Between two looks for a client while there is none.
+    private static let idleMicroseconds: UInt32 = 10_000
+
+    let security: CurrentWebSecurity?
+    let route: @Sendable (HTTPRequest) -> HTTPResponse
+    let limits: HTTPLimits
+    var connections: ConnectionTable
+    /// Connections that have begun since the start.
+    var beginnings = 0
+    private let stopping = Atomic(false)
+    /// Connections that libmicrohttpd has suspended until a password is verified, with the addresses it gave them.
+    private let suspended = Mutex<[ObjectIdentifier: (state: HTTPConnection, address: UInt)]>([:])
+
+    let badRequest = HTTPResponse(
+        status: 400,
+        text: "This request can be read in more than one way, or has a body.",
+        headers: [("Connection", "close")]
+    )
+    let methodNotAllowed = HTTPResponse.methodNotAllowed(allowed: "GET, HEAD")
+    let unauthorized = HTTPResponse(
+        status: 401,
+        text: "Unauthorized.",
+        headers: [("WWW-Authenticate", "Basic realm=\"exporter\", charset=\"UTF-8\"")]
+    )
+    let busy = HTTPResponse(
+        status: 503,
+        text: "Too many passwords wait to be verified. Try again.",
+        headers: [("Retry-After", "1")]
+    )
+    let tooLarge = HTTPResponse(status: 500, text: "The answer would be larger than this server sends.")
+
+    init(
+        limits: HTTPLimits,
+        security: CurrentWebSecurity?,
+        route: @escaping @Sendable (HTTPRequest) -> HTTPResponse
+    ) {
+        self.limits = limits
+        self.security = security
+        self.route = route
+        connections = ConnectionTable(limits: limits)
+    }
+
+    /// Milliseconds on a clock that only goes forward, and is a few milliseconds behind.
+    static var now: UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
+        return UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+
+    func run(_ daemon: OpaquePointer?) {
+        var nextSweep = Self.now
+        while !stopping.load(ordering: .relaxed) {
+            let before = beginnings
+            _ = MHD_run_wait(daemon, Self.tickMilliseconds)
+            // Where the system has no descriptor left, it comes back at once, again and again, with a client still to accept.
+            if connections.count == 0, beginnings == before { usleep(Self.idleMicroseconds) }
+            let now = Self.now
+            guard now >= nextSweep else { continue }
+            nextSweep = now + Self.sweepMilliseconds
+            for connection in connections.cutOverdue(at: now) { cut(connection) }
+        }
+        // libmicrohttpd does not end before they go on.
+        for (state, _) in suspended.withLock({ Array($0.values) }) { resume(state) {} }
+        MHD_stop_daemon(daemon)
+    }
+
+    /// May be called from any thread.
+    func stop() {
+        stopping.store(true, ordering: .relaxed)
+    }
+
+    /// Ends a connection that is still in the table, whose descriptor is therefore still its own. libmicrohttpd sees an
+    /// end of the stream, and closes it.
+    func cut(_ connection: HTTPConnection) {
+        // What was not yet sent is dropped, and not kept in the kernel for a client that does not fetch it.
+        var atOnce = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(connection.descriptor, SOL_SOCKET, SO_LINGER, &atOnce, socklen_t(MemoryLayout<linger>.size))
+        shutdown(connection.descriptor, CInt(SHUT_RDWR))
+        // While it is suspended libmicrohttpd does not look.
+        resume(connection) { connection.login = .busy }
+    }
+
+    /// Lets a connection wait for a password.
+    func suspend(_ connection: OpaquePointer, _ state: HTTPConnection) {
+        suspended.withLock { $0[ObjectIdentifier(state)] = (state, UInt(bitPattern: connection)) }
+        MHD_suspend_connection(connection)
+    }
+
+    /// Lets a connection go on, unless it does already. May be called from any thread.
+    ///
+    /// - Parameter prepare: changes its state, which is the server's thread's alone again once it goes on.
+    private func resume(_ state: HTTPConnection, prepare: () -> Void) {
+        suspended.withLock { suspended in
+            guard let (_, address) = suspended.removeValue(forKey: ObjectIdentifier(state)) else { return }
+            prepare()
+            MHD_resume_connection(OpaquePointer(bitPattern: address))
+        }
+    }
+
+    /// Whether the sender of a request may be answered; nil if that must be found out first, after which the request's
+    /// handler is called again.
+    func login(_ connection: OpaquePointer, _ state: HTTPConnection, security: WebSecurity) -> LoginOutcome? {
+        guard !security.users.isEmpty, let verifier = self.security?.verifier else { return .accepted }
+        if let outcome = state.login {
+            state.login = nil
+            return outcome
+        }
+        guard !state.isCut else { return .busy }
+        guard let header = MHD_lookup_connection_value(connection, .HEADER_KIND, "Authorization"),
+            let credentials = BasicCredentials(authorization: String(cString: header))
+        else { return .refused }
+        return verifier.verify(credentials, amongst: security.users, from: state.client) {
+            suspend(connection, state)
+        } finish: { [self] outcome in
+            // Not where the server has stopped meanwhile or has cut it off: it goes on without an outcome.
+            resume(state) { state.login = outcome }
+        }
+    }
+}
