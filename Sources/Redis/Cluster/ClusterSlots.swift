@@ -1,6 +1,8 @@
 /// Which node of a cluster serves which slot, as far as is known.
 struct ClusterSlots {
     private(set) var nodes: [RedisEndpoint] = []
+    /// Where each is among `nodes`.
+    private var places: [RedisEndpoint: UInt16] = [:]
     /// For each slot an index into `nodes`; nil where no node is known.
     private var owners: [UInt16?] = []
 
@@ -49,12 +51,16 @@ struct ClusterSlots {
     }
 
     private mutating func add(_ node: RedisEndpoint) -> UInt16? {
-        if let index = nodes.firstIndex(of: node) { return UInt16(index) }
-        // No more nodes than slots can own one.
-        guard nodes.count < HashSlot.count else { return nil }
+        if let place = places[node] { return place }
+        guard nodes.count < Self.maximumNodes else { return nil }
+        let place = UInt16(nodes.count)
         nodes.append(node)
-        return UInt16(nodes.count - 1)
+        places[node] = place
+        return place
     }
+
+    /// No cluster has more. Source: Redis Cluster specification, "Redis Cluster goals".
+    private static let maximumNodes = 1000
 
     /// Where a node is that another one speaks of; nil where that is not known.
     ///
@@ -66,7 +72,7 @@ struct ClusterSlots {
     ///   - source: the node that told.
     fileprivate static func endpoint(host: String, port: UInt16, from source: RedisEndpoint) -> RedisEndpoint? {
         guard host != unknownHost else { return nil }
-        guard host.isEmpty else { return .tcp(host: host, port: port) }
+        guard host.isEmpty else { return RedisEndpoint(announcedHost: host, port: port) }
         guard case .tcp(let host, _) = source else { return nil }
         return .tcp(host: host, port: port)
     }
