@@ -1,0 +1,146 @@
+"""Keys and servers of which there is more than anybody could hold: it is told, and all else as well."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from lying_redis import LyingRedis, PeakMemory
+from readers_application import Application, by_label, collected, succeed, value
+from redbeat_samples import beat
+from servers import RedisServer, wait_until
+
+if TYPE_CHECKING:
+    from redbeat_samples import Applications, Exporters
+    from stack import Exporter, Metrics
+
+FLAGS = ("--collect.interval=200ms", "--collect.timeout=10s")
+ERRORS = "celery_beat_exporter_collector_errors_total"
+MEGABYTE = 1 << 20
+# Resident memory over what the exporter has when all is well.
+BOUND = 64 * MEGABYTE
+
+
+def problems(metrics: Metrics, collector: str) -> set[str]:
+    return {
+        dict(labels)["reason"]
+        for (name, labels), number in metrics.items()
+        if name == ERRORS and number and ("collector", collector) in labels
+    }
+
+
+def fill(client: redis.Redis, shop: Application) -> None:
+    """What an application leaves behind."""
+    shop.send(succeed, queue="mail")
+    shop.store("hourly", 3600)
+    client.zadd("unacked_index", {"tag": 1_795_221_950.5})
+    client.hset("unacked", "tag", "message")
+    client.sadd("redbeat::statics", "hourly")
+    client.set("redbeat::lock", "8c534400e54411f19fe5b02fc0000000", ex=1500)
+
+
+def spoil(client: redis.Redis) -> None:
+    """Strings that others leave beside it, one by one: a server keeps its memory, too."""
+    for number in range(9):
+        client.sadd("_kombu.binding.mail", b"%d" % number * (8 * MEGABYTE))
+    long = b"x" * (70 * MEGABYTE)
+    client.zadd("unacked_index", {long: 1_795_221_940})
+    client.zadd("redbeat::schedule", {long: 1})
+    client.sadd("redbeat::statics", long)
+    client.sadd(b"_kombu.binding." + b"x" * (100 * MEGABYTE), "a")
+    client.hset(b"redbeat:" + b"x" * (100 * MEGABYTE), "definition", "{}")
+    client.hset("redbeat:huge", "definition", long)
+    client.zadd("redbeat::schedule", {"redbeat:huge": 2})
+
+
+def test_one_key_spoils_no_other(
+    own_redis: RedisServer, application: Applications, exporter: Exporters
+) -> None:
+    url = own_redis.url
+    with redis.Redis.from_url(url) as client:
+        fill(client, application(broker_url=url))
+        watcher = exporter(*FLAGS, CELERY_BROKER_URL=url)
+        memory = PeakMemory(watcher)
+        before = collected(watcher, "queues")
+        assert by_label(before, "celery_queue_length", "queue_name") == {"mail": 1}
+        spoil(client)
+        metrics = wait_until(lambda: told(watcher), 60, "all that is oversized to be told")
+
+        assert by_label(metrics, "celery_queue_length", "queue_name") == {"mail": 1}
+        assert value(metrics, "celery_unacked_messages") == 1
+        assert value(metrics, "celery_oldest_unacked_timestamp_seconds") == 1_795_221_940
+        assert beat(metrics, "lock_held") == 1
+        assert beat(metrics, "schedule_entries") == 3
+        assert beat(metrics, "schedule_invalid_entries") == 2
+        entries = [
+            dict(labels)["entry"]
+            for (name, labels) in metrics
+            if name == "celery_beat_entry_enabled"
+        ]
+        assert entries == ["hourly"]
+        for source in ("broker", "redbeat"):
+            assert value(metrics, "celery_beat_exporter_source_up", source=source) == 1
+        assert problems(metrics, "queues") == problems(metrics, "redbeat") == {"over_limit"}
+        print(f"resident memory over idle: {memory.growth / MEGABYTE:.1f} MB")
+        assert memory.growth < BOUND
+
+
+def told(watcher: Exporter) -> Metrics | None:
+    """The metrics after collections that told of the last of it."""
+    metrics = watcher.metrics()
+    ended = min(
+        value(
+            metrics, "celery_beat_exporter_collector_last_success_timestamp_seconds", collector=name
+        )
+        or 0
+        for name in ("queues", "redbeat")
+    )
+    has_entry = beat(metrics, "schedule_invalid_entries") == 2
+    queues = value(metrics, ERRORS, collector="queues", reason="over_limit") or 0
+    return metrics if has_entry and queues > 3 and ended > time.time() - 30 else None
+
+
+SMALL = 1 << 24  # elements, so that a reply has 64 MB
+REPLIES = {
+    "integers": b"*%d\r\n" % SMALL + b":1\r\n" * SMALL,
+    "strings": b"*%d\r\n" % (SMALL // 2) + b"$1\r\na\r\n" * (SMALL // 2),
+    "lists of lists": b"*%d\r\n" % (SMALL // 8) + b"*2\r\n*1\r\n:1\r\n$0\r\n\r\n" * (SMALL // 8),
+    "empty lists": b"*%d\r\n" % SMALL + b"*0\r\n" * SMALL,
+    "nested": b"*1\r\n" * SMALL,
+    "a string": b"$%d\r\n" % (64 * MEGABYTE) + b"x" * (64 * MEGABYTE) + b"\r\n",
+    "strings of a kilobyte": b"*65536\r\n" + (b"$1000\r\n" + b"x" * 1000 + b"\r\n") * 65536,
+    "a page": b"*2\r\n$1\r\n7\r\n*131000\r\n" + (b"$1000\r\n" + b"x" * 1000 + b"\r\n") * 131000,
+    "a line": b"+" + b"x" * (64 * MEGABYTE),
+    "an error": b"-ERR " + b"x" * 60_000 + b"\r\n",
+    "announced": b"*131072\r\n" * 8,
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_a_server_that_says_too_much(exporter: Exporters, reply: str) -> None:
+    with LyingRedis() as lying:
+        watcher = exporter(
+            "--collect.interval=200ms",
+            "--collect.timeout=2s",
+            CELERY_BROKER_URL=f"redis://127.0.0.1:{lying.port}",
+        )
+        memory = PeakMemory(watcher)
+        before = lying.commands
+        lying.answer = REPLIES[reply]
+
+        def collections() -> Metrics | None:
+            metrics = watcher.metrics()
+            errors = [
+                number for (name, _), number in metrics.items() if name == ERRORS and number > 3
+            ]
+            return metrics if lying.commands > before + 20 and errors else None
+
+        metrics = wait_until(collections, 60, "several collections")
+        print(f"{reply}: resident memory over idle: {memory.growth / MEGABYTE:.1f} MB")
+        assert memory.growth < BOUND
+        for name in ("queues", "redbeat"):
+            # A collection asks several questions, each of which has its time.
+            took = value(metrics, "celery_beat_exporter_collector_duration_seconds", collector=name)
+            assert took < 4 * 2 + 2
