@@ -79,7 +79,7 @@ import Testing
             anomalies == [
                 Anomaly(
                     .overLimit,
-                    "the search for _kombu.binding.* has a name of more than 1024 bytes, which is left out; delete it"
+                    "the search for _kombu.binding.* has a name of more than 512 bytes, which is left out; delete it"
                 ),
                 Anomaly(
                     .overLimit,
@@ -170,7 +170,7 @@ import Testing
             case "SSCAN": ["0", [.long(70 << 20), "a"]]
             case "SCAN": ["0", [.long(100 << 20)]]
             case "ZCARD": 3
-            case "ZRANGE": [.long(70 << 20), "1795221960", .long(1025), "1", "redbeat:a", "1795221960"]
+            case "ZRANGE": [.long(70 << 20), "1795221960", .long(513), "1", "redbeat:a", "1795221960"]
             case "HMGET": [entry, nil]
             default: nil
             }
@@ -179,14 +179,14 @@ import Testing
         #expect(state?.schedule?.entryCount == 3)
         #expect(state?.schedule?.invalidCount == 2)
         #expect(state?.schedule?.nextDue == 1_795_221_960)
-        let omission = "has a name of more than 1024 bytes, which is left out; delete it"
+        let omission = "has a name of more than 512 bytes, which is left out; delete it"
         #expect(
             anomalies == [
                 Anomaly(.overLimit, "redbeat::statics \(omission)"),
                 Anomaly(.overLimit, "the search for redbeat:* \(omission)"),
                 Anomaly(
                     .overLimit,
-                    "redbeat::schedule has 2 entries with names of more than 1024 bytes, which are not read; delete them"
+                    "redbeat::schedule has 2 entries with names of more than 512 bytes, which are not read; delete them"
                 ),
             ]
         )

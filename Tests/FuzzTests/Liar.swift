@@ -147,7 +147,7 @@ struct Liar {
                 .integer(decide(2) == 0 ? Int64(port) : one(of: Self.integers)), "id", ["ip", "10.0.0.2"],
             ],
         ]
-        return .list(Array(repeating: range, count: one(of: [1, 2, 0, 20_000])))
+        return .list(Array(repeating: range, count: one(of: [1, 2, 0, 1500])))
     }
 
     /// Its own host.

@@ -1,4 +1,4 @@
-"""A server that answers every command of a Redis client with the same bytes, true or not."""
+"""A server that answers the commands of a Redis client as it is told to, true or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import re
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,11 +19,15 @@ OK = b"+OK\r\n"
 
 
 class LyingRedis:
-    """On 127.0.0.1. `answer` is what it says to all commands but those of a login."""
+    """On 127.0.0.1. `answers` has what it says to a command, by its name; `answer` is for all others."""
 
     def __init__(self, answer: bytes = OK) -> None:
         self.answer = answer
-        self.told: dict[bytes, bytes] = {b"CLIENT": OK, b"AUTH": OK, b"SELECT": OK}
+        self.answers: dict[bytes, bytes | Callable[[list[bytes]], bytes]] = {
+            b"CLIENT": OK,
+            b"AUTH": OK,
+            b"SELECT": OK,
+        }
         self.passwords: set[bytes] = set()
         self.commands = 0
         lying = self
@@ -32,7 +36,8 @@ class LyingRedis:
             def handle(self) -> None:
                 with contextlib.suppress(OSError, ValueError):
                     for command in lying._commands(self.rfile):
-                        self.wfile.write(lying.told.get(command[0], lying.answer))
+                        answer = lying.answers.get(command[0], lying.answer)
+                        self.wfile.write(answer if isinstance(answer, bytes) else answer(command))
 
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True

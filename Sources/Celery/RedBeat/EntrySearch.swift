@@ -93,7 +93,7 @@ struct ScanPage {
     private let isCut: Bool
 
     /// Longer names are left out: thousands are kept.
-    static let maximumNameBytes = 1024
+    static let maximumNameBytes = 512
 
     init?(_ reply: RedisValue) {
         guard let parts = reply.array, parts.count == 2, let cursor = parts[0].text, UInt64(cursor) != nil,
