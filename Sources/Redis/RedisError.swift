@@ -27,7 +27,7 @@ package enum RedisError: Error, Equatable, CustomStringConvertible {
         case .replyTooLarge(let address, let limit):
             "read from \(address): the reply exceeds the limit of \(limit) bytes"
         case .notAllowed(let address, let origin):
-            "connect to \(address): not done, since \(origin) and --redis.allowed-nodes does not; nothing was sent there"
+            "connect to \(address): not done, since \(origin) and --redis.allowed-nodes does not allow it; nothing was sent there"
         case .server(let address, let message):
             "ask \(address): \(message)"
         }

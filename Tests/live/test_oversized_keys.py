@@ -167,7 +167,7 @@ def test_a_server_of_which_all_is_read(exporter: Exporters) -> None:
             b"GETRANGE": b"$1\r\nx\r\n",
             b"SCAN": page,
             b"SSCAN": page,
-            b"SRANDMEMBER": lambda _: strings(*(binding % next(numbers) for _ in range(100))),
+            b"SRANDMEMBER": lambda _: strings(*(binding % next(numbers) for _ in range(10))),
             b"ZRANGE": lambda command: (
                 strings(b"tag", b"1") if b"unacked" in command[1] else members_once
             ),
@@ -176,9 +176,15 @@ def test_a_server_of_which_all_is_read(exporter: Exporters) -> None:
             ),
             b"HMGET": strings(definition, b""),
         }
-        watcher = watch(exporter, lying)
+        watcher = exporter(
+            "--collect.interval=200ms", CELERY_BROKER_URL=f"redis://127.0.0.1:{lying.port}"
+        )
         memory = PeakMemory(watcher)
-        more_collections(watcher, 6)
+        metrics = more_collections(watcher, 6)
+        for name in ("queues", "redbeat"):
+            assert value(metrics, "celery_beat_exporter_collector_success", collector=name) == 1
+        assert beat(metrics, "schedule_entries") == 20_000
+        assert len(by_label(metrics, "celery_queue_length", "queue_name")) == 1000
         print(f"resident memory over idle: {memory.growth / MEGABYTE:.1f} MB")
         assert memory.growth < BOUND
 

@@ -80,7 +80,7 @@ final class RedisConnection {
             guard let error = reply.error else { continue }
             // A server that does not know AUTH quotes its arguments, and one that lies may quote them anyhow.
             let words = error[..<(error.firstRange(of: ", with args")?.lowerBound ?? error.endIndex)]
-            let message = password.map { words.replacing($0, with: "…") } ?? String(words)
+            let message = password.map { String(words.replacing($0, with: "…")) } ?? String(words)
             let isSetName = index == replies.count - 1
             if isSetName, message.hasPrefix("NOPERM") || message.hasPrefix("ERR unknown") { continue }
             // A server that takes no more clients answers the first command so, whatever it is.
