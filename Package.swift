@@ -107,7 +107,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Status", "Redis", "Postgres", "HTTP", "YAML",
+                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Status", "Redis", "Postgres", "HTTP",
+                "YAML",
                 "Exposition", "LyingRedis",
                 argumentParser, logging,
             ],

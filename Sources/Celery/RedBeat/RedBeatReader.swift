@@ -252,8 +252,8 @@ package final class RedBeatReader {
             anomalies.append(
                 Anomaly(
                     .overLimit,
-                    "\(keys.schedule) has \(reading.unnamedCount) entries with names of more than "
-                        + "\(ScanPage.maximumNameBytes) bytes, which are not read; delete them"
+                    "\(keys.schedule) has \(reading.unnamedCount) entries that are not read, since their names have more "
+                        + "than \(ScanPage.maximumNameBytes) bytes, or all names together too many"
                 )
             )
         }
