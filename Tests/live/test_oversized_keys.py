@@ -102,11 +102,13 @@ def told(watcher: Exporter) -> Metrics | None:
     return metrics if has_entry and queues > 3 and ended > time.time() - 30 else None
 
 
-SMALL = 1 << 24  # elements, so that a reply has 64 MB
+LISTS = 1 << 20
+# Each has 64 MB.
 REPLIES = {
-    "integers": b"*%d\r\n" % SMALL + b":1\r\n" * SMALL,
-    "lists of lists": b"*%d\r\n" % (SMALL // 8) + b"*2\r\n*1\r\n:1\r\n$0\r\n\r\n" * (SMALL // 8),
-    "nested": b"*1\r\n" * SMALL,
+    "integers": b"*%d\r\n" % LISTS + (b"*14\r\n" + b":1\r\n" * 14) * LISTS,
+    "strings": b"*%d\r\n" % LISTS + (b"*8\r\n" + b"$1\r\na\r\n" * 8) * LISTS,
+    "empty lists": b"*%d\r\n" % LISTS + (b"*15\r\n" + b"*0\r\n" * 15) * LISTS,
+    "nested": b"*1\r\n" * (1 << 24),
     "a string": b"$%d\r\n" % (64 * MEGABYTE) + b"x" * (64 * MEGABYTE) + b"\r\n",
     "a page": b"*2\r\n$1\r\n7\r\n*131000\r\n" + (b"$1000\r\n" + b"x" * 1000 + b"\r\n") * 131000,
     "a line": b"+" + b"x" * (64 * MEGABYTE),
