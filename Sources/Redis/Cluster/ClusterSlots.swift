@@ -60,7 +60,7 @@ struct ClusterSlots {
     }
 
     /// No cluster has more. Source: Redis Cluster specification, "Redis Cluster goals".
-    private static let maximumNodes = 1000
+    static let maximumNodes = 1000
 
     /// Where a node is that another one speaks of; nil where that is not known.
     ///

@@ -106,6 +106,8 @@ final class RedisCluster: RedisTopology {
         until deadline: Deadline
     ) throws(RedisError) -> [RedisValue] {
         roundTrips += 1
+        // Slots on the way may lead to ever new nodes.
+        if connections[node] == nil, connections.count >= ClusterSlots.maximumNodes { connections = [:] }
         let request = commands.flatMap { $0.asksAsGuest ? [RedisCommand("ASKING"), $0.command] : [$0.command] }
         let answers = try connections[node, default: KeptConnection()].pipeline(request, until: deadline) {
             () throws(RedisError) in try connect(to: node, until: deadline)
