@@ -8,6 +8,9 @@ struct Liar {
     private var random: SeededGenerator
     /// Where its nodes are, if it is a cluster.
     private let port: UInt16
+    /// How many of 256 answers are anything, and how many of 256 numbers are none that a Redis would tell.
+    private var lies = 0
+    private var extremes = 0
     /// Whether the answer is no whole reply, after which there can be no other.
     private var isBroken = false
 
@@ -16,6 +19,8 @@ struct Liar {
         decisions = input[...]
         // FNV-1a.
         random = SeededGenerator(seed: input.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 })
+        lies = one(of: [0, 0, 2, 8, 64])
+        extremes = one(of: [8, 32, 128])
     }
 
     /// Inputs from the plain truth, which is all zeros, to nothing but chance.
@@ -32,13 +37,13 @@ struct Liar {
     private mutating func one<Value>(of values: [Value]) -> Value { values[decide(values.count)] }
 
     mutating func answer(_ command: [String]) -> Reply? {
-        switch decide(16) {
-        case 12, 13:
+        guard decide(256) >= 256 - lies else { return likely(command) }
+        switch decide(4) {
+        case 0: return .last(likely(command).bytes.dropLast(1 + decide(20)) + likely(command).bytes)
+        case 1 where decide(4) == 0: return nil
+        default:
             let reply = anything(depth: 0)
             return isBroken ? .last(reply.bytes) : reply
-        case 14: return .last(likely(command).bytes.dropLast(1 + decide(20)) + likely(command).bytes)
-        case 15 where decide(8) == 0: return nil
-        default: return likely(command)
         }
     }
 
@@ -74,11 +79,11 @@ struct Liar {
     }
 
     private mutating func number(_ honest: Int) -> String {
-        decide(2) == 0 ? String(honest) : one(of: Self.numbers)
+        decide(256) < 256 - extremes ? String(honest) : one(of: Self.numbers)
     }
 
     private mutating func integer(_ honest: Int64) -> Reply {
-        .integer(decide(2) == 0 ? honest : one(of: Self.integers))
+        .integer(decide(256) < 256 - extremes ? honest : one(of: Self.integers))
     }
 
     private func text(_ text: String) -> Reply { .text(text) }
@@ -140,14 +145,15 @@ struct Liar {
     }
 
     private mutating func slots() -> Reply {
-        let range: Reply = [
-            integer(0), integer(16_383),
-            [
-                .text(one(of: [Self.own, "10.0.0.1", "", "?", "a\u{0}b"])),
-                .integer(decide(2) == 0 ? Int64(port) : one(of: Self.integers)), "id", ["ip", "10.0.0.2"],
-            ],
-        ]
-        return .list(Array(repeating: range, count: one(of: [1, 2, 0, 1500])))
+        let count = one(of: [1, 1, 2, 0, 128])
+        return .list(
+            (0..<count).map { index in
+                let length = 16_384 / Int64(count)
+                let host: Reply = .text(one(of: [Self.own, Self.own, "10.0.0.1", "", "?", "a\u{0}b"]))
+                let node: Reply = [host, integer(Int64(port)), "id", ["ip", "10.0.0.2"]]
+                return [integer(Int64(index) * length), integer(Int64(index + 1) * length - 1), node]
+            }
+        )
     }
 
     /// Its own host.

@@ -87,6 +87,7 @@ import Testing
             .array([range(0, 5, text("a"), 65_536)]), .array([.array([.integer(0), .integer(1)])]),
             .array([.array([.integer(0), .integer(1), .array([text("a")])])]),
             .array(Array(repeating: range(0, 0, text("a"), 1), count: 16_385)),
+            .array([range(0, 16_383, text("a"), 1), range(5, 5, text("b"), 1)]),
         ] as [RedisValue]
     )
     func noSlots(reply: RedisValue) {

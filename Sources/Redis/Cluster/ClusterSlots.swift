@@ -26,12 +26,16 @@ struct ClusterSlots {
         // No more ranges than slots.
         guard let ranges = reply.array, (1...HashSlot.count).contains(ranges.count) else { return nil }
         owners = Array(repeating: nil, count: HashSlot.count)
+        var told: Int64 = 0
         for range in ranges {
             guard let parts = range.array, parts.count >= 3, let master = parts[2].array, master.count >= 2,
                 let first = parts[0].integer, let last = parts[1].integer,
                 0 <= first, first <= last, last < HashSlot.count,
                 let port = master[1].integer.flatMap({ UInt16(exactly: $0) }), port > 0
             else { return nil }
+            // Each slot once: ranges that overlap would take time without end.
+            told += last - first + 1
+            guard told <= HashSlot.count else { return nil }
             var host = master[0].text ?? ""
             if host == Self.unknownHost, let address = Self.address(in: master) { host = address }
             guard let node = Self.endpoint(host: host, port: port, from: source) else { continue }
