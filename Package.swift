@@ -75,10 +75,11 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        .target(name: "LyingRedis", path: "Tests/LyingRedis"),
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis"],
+            dependencies: ["Redis", "LyingRedis"],
             exclude: ["kombu_lists_oracle.py"],
             swiftSettings: strict
         ),
@@ -87,7 +88,7 @@ let package = Package(
         .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",
-            dependencies: ["Celery"],
+            dependencies: ["Celery", "Redis", "LyingRedis"],
             exclude: ["crontab_oracle.py"],
             swiftSettings: strict
         ),
@@ -110,7 +111,9 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Collectors", "Redis", "Postgres", "HTTP", "YAML", "Exposition",
+                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Status", "Redis", "Postgres", "HTTP",
+                "YAML",
+                "Exposition", "LyingRedis",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -33,6 +33,12 @@ package struct Anomaly: Equatable, Sendable {
         self.init(.timeZone, "\(owner) \(Self.problem(timeZone: name))")
     }
 
+    /// A key or a member of one, as a message names it: others wrote it, and it may be anything.
+    static func name(_ key: [UInt8]) -> String {
+        let shown = 200
+        return String(decoding: key.prefix(shown), as: UTF8.self) + (key.count > shown ? "…" : "")
+    }
+
     /// What follows the owner of a time zone that the system lacks.
     static func problem(timeZone name: String) -> String {
         "is in the time zone \"\(name)\", which this system does not have; \(TimeZone.installation)"

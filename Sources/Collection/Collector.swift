@@ -38,6 +38,8 @@ package enum ErrorReason: String, CaseIterable, Sendable {
     case connectionLost = "connection_lost"
     /// A value that cannot be decoded.
     case malformed
+    /// A server named an address that is not in the list of those to connect to.
+    case notAllowed = "not_allowed"
     /// More than is read: bytes, entries, queues, names.
     case overLimit = "over_limit"
     case permission

@@ -14,6 +14,7 @@ extension CollectionError {
             case .timeout: .timeout
             case .connectionLost: .connectionLost
             case .replyTooLarge: .overLimit
+            case .notAllowed: .notAllowed
             case .server(_, let message) where message.contains("WRONGTYPE"): .wrongType
             case .server(_, let message) where message.contains("NOPERM") || message.contains("NOAUTH"): .permission
             case .server: .server

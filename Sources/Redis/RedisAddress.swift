@@ -22,6 +22,8 @@ package struct RedisAddress: Equatable, Sendable {
     /// Other servers, which take the place of this one in turn when it fails (a list in `broker_url`). They have no
     /// alternates of their own.
     package var alternates: [RedisAddress] = []
+    /// Where servers may lead to; nil for anywhere. Those that the address itself names are always allowed.
+    package var allowedNodes: AllowedNodes?
 
     package init(
         servers: Servers,
@@ -42,6 +44,25 @@ package struct RedisAddress: Equatable, Sendable {
         var first = self
         first.alternates = []
         return [first] + alternates
+    }
+
+    /// Whether the address, or the list of what is allowed, names the server.
+    func allows(_ endpoint: RedisEndpoint) -> Bool {
+        let isNamed =
+            switch servers {
+            case .single(let server): server == endpoint
+            case .sentinels(let sentinels): sentinels.endpoints.contains(endpoint)
+            case .cluster(let nodes): nodes.contains(endpoint)
+            }
+        return isNamed || allowedNodes?.contains(endpoint) ?? true
+    }
+
+    /// Whether servers decide where a password goes in clear, and nobody has said where it may.
+    package var passwordFollowsServers: Bool {
+        switch servers {
+        case .single: false
+        case .sentinels, .cluster: password != nil && tls == nil && allowedNodes == nil
+        }
     }
 
     /// The address without user, password and parameters, for logs and errors.

@@ -1,6 +1,8 @@
 /// One command with its arguments, binary-safe.
 package struct RedisCommand: Sendable {
     package let arguments: [[UInt8]]
+    /// Bytes of strings that its reply may have although those of others may not.
+    private(set) var expectedBytes = 0
 
     package init(_ arguments: any RedisArgument...) {
         self.arguments = arguments.map(\.redisBytes)
@@ -8,6 +10,13 @@ package struct RedisCommand: Sendable {
 
     package init(_ arguments: [any RedisArgument]) {
         self.arguments = arguments.map(\.redisBytes)
+    }
+
+    /// The same where its reply is known to have so many bytes of strings, or is permitted to.
+    package func expecting(bytes: Int) -> RedisCommand {
+        var command = self
+        command.expectedBytes = bytes
+        return command
     }
 
     /// Commands that have no key. Source: Redis's command reference.

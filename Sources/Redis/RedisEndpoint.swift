@@ -11,3 +11,14 @@ package enum RedisEndpoint: Hashable, Sendable {
         }
     }
 }
+
+extension RedisEndpoint {
+    /// Where a server says that another one is; nil for what is no host. A host ends at a zero byte for the system, which
+    /// would lead elsewhere than it seems.
+    init?(announcedHost host: String, port: UInt16) {
+        guard port > 0, (1...255).contains(host.utf8.count), host.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            return nil
+        }
+        self = .tcp(host: host, port: port)
+    }
+}

@@ -7,6 +7,8 @@ package enum RedisError: Error, Equatable, CustomStringConvertible {
     case timeout(address: String, after: Duration)
     case connectionLost(address: String, cause: String)
     case replyTooLarge(address: String, limit: Int)
+    /// A server named an address that is not to be connected to, and nothing was.
+    case notAllowed(address: String, origin: String)
     /// The server answered with an error where nothing can be done without the answer.
     case server(address: String, message: String)
 
@@ -24,6 +26,8 @@ package enum RedisError: Error, Equatable, CustomStringConvertible {
             "talk to \(address): \(cause); will connect again"
         case .replyTooLarge(let address, let limit):
             "read from \(address): the reply exceeds the limit of \(limit) bytes"
+        case .notAllowed(let address, let origin):
+            "connect to \(address): not done, since \(origin) and --redis.allowed-nodes does not allow it; nothing was sent there"
         case .server(let address, let message):
             "ask \(address): \(message)"
         }

@@ -12,7 +12,19 @@ struct RedisConnector {
     let limits: RedisLimits
 
     /// A connection that is logged in.
-    func connect(to endpoint: RedisEndpoint, until deadline: Deadline) throws(RedisError) -> RedisConnection {
+    ///
+    /// - Parameter origin: who named the server where it was not the address, as the beginning of a sentence.
+    func connect(
+        to endpoint: RedisEndpoint,
+        namedBy origin: String? = nil,
+        until deadline: Deadline
+    ) throws(RedisError) -> RedisConnection {
+        guard address.allows(endpoint) else {
+            throw .notAllowed(
+                address: address.redacted(endpoint),
+                origin: "\(origin ?? "a server") names this address"
+            )
+        }
         let connection = try RedisConnection(
             to: endpoint,
             name: address.redacted(endpoint),

@@ -1,4 +1,4 @@
-/// One reply of Redis, copied out of hiredis into Swift memory.
+/// One reply of Redis.
 ///
 /// A server error is a value, not a Swift error, because in a pipeline one command may fail beside others that succeed.
 package enum RedisValue: Equatable, Sendable {
@@ -8,7 +8,10 @@ package enum RedisValue: Equatable, Sendable {
     case string([UInt8])
     case array([RedisValue])
     /// The text of an error reply, for example `WRONGTYPE Operation against a key holding the wrong kind of value`.
+    /// It is cut where it is longer than anything that Redis says.
     case error(String)
+    /// A string or list that has more than is kept.
+    case omitted
 
     package var bytes: [UInt8]? {
         if case .string(let bytes) = self { return bytes }
@@ -41,4 +44,27 @@ package enum RedisValue: Equatable, Sendable {
         if case .error(let message) = self { return message }
         return nil
     }
+
+    // MARK: Numbers within bounds
+
+    /// How much there is of something, as LLEN, ZCARD, HSTRLEN and the like tell it; nil for what no Redis holds.
+    package var length: Int? {
+        integer.flatMap { (0...1 << 40).contains($0) ? Int($0) : nil }
+    }
+
+    /// The reply of TIME in Unix seconds; nil for no time, or one that no calendar has.
+    package var time: Double? {
+        guard let parts = array, parts.count == 2, let seconds = parts[0].integer, let microseconds = parts[1].integer,
+            (0..<Self.endOfTime).contains(seconds), (0..<1_000_000).contains(microseconds)
+        else { return nil }
+        return Double(seconds) + Double(microseconds) / 1e6
+    }
+
+    /// A moment as the score of a sorted set; nil for no moment.
+    package var moment: Double? {
+        number.flatMap { (0..<Double(Self.endOfTime)).contains($0) ? $0 : nil }
+    }
+
+    /// The end of the year 9999.
+    private static let endOfTime: Int64 = 253_402_300_800
 }

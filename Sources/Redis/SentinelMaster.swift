@@ -62,7 +62,7 @@ final class SentinelMaster: RedisTopology {
         until deadline: Deadline
     ) throws(RedisError) -> RedisConnection {
         let place = try ask(sentinel, until: deadline.share(amongAttempts: 2))
-        let server = try connector.connect(to: place, until: deadline)
+        let server = try connector.connect(to: place, namedBy: "the sentinel \(sentinel.text)", until: deadline)
         guard try isMaster(try server.pipeline([Self.role], until: deadline)[0]) else {
             throw .server(
                 address: server.name,
@@ -78,15 +78,16 @@ final class SentinelMaster: RedisTopology {
         let command = RedisCommand("SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.master)
         let reply = try connection.pipeline([command], until: deadline)[0]
         if let error = reply.error { throw .server(address: connection.name, message: error) }
-        guard let parts = reply.array, parts.count == 2, let host = parts[0].text, !host.isEmpty,
-            let port = parts[1].integer.flatMap({ UInt16(exactly: $0) })
+        guard let parts = reply.array, parts.count == 2, let host = parts[0].text,
+            let port = parts[1].integer.flatMap({ UInt16(exactly: $0) }),
+            let master = RedisEndpoint(announcedHost: host, port: port)
         else {
             throw .server(
                 address: connection.name,
                 message: "the sentinel knows no master named \(sentinels.master); give the name it is monitored by"
             )
         }
-        return .tcp(host: host, port: port)
+        return master
     }
 
     private func isMaster(_ role: RedisValue) throws(RedisError) -> Bool {

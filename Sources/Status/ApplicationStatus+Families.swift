@@ -66,7 +66,7 @@ extension ApplicationStatus {
         }
         for sample in index.samples("celery_task_in_progress") {
             guard let count = Int(exactly: sample.value) else { continue }
-            change(sample) { $0.inProgress += count }
+            change(sample) { $0.inProgress = $0.inProgress.saturated(adding: count) }
         }
         return tasks.values.sorted { $0.name < $1.name }
     }

@@ -20,11 +20,19 @@ package struct TargetSummary: Equatable, Sendable {
         isActive = status.isActive
         worstLateness =
             status.beats.contains { $0.entryCount != nil } ? status.beats.compactMap(\.worstLateness).max() ?? 0 : nil
-        messages = status.queues?.reduce(0) { $0 + $1.messages }
+        messages = status.queues?.reduce(0) { $0.saturated(adding: $1.messages) }
         let problems = status.problems
         criticalCount = problems.count { $0.severity == .critical }
         warningCount = problems.count - criticalCount
         failingSources = Set(status.collectors.filter { $0.error != nil }.compactMap(\.source)).sorted()
+    }
+}
+
+extension Int {
+    /// The sum, or the largest number there is: counts are foreign data.
+    func saturated(adding other: Int) -> Int {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
     }
 }
 

@@ -86,6 +86,15 @@ struct Flags: ParsableArguments {
     var redisSentinelTLS: Bool?
 
     @Option(
+        name: .customLong("redis.allowed-nodes"),
+        help: """
+            Where sentinels and clusters may lead to: hosts, *.redis.internal, networks such as 10.0.0.0/8, each with or \
+            without a port; comma-separated; repeatable. (default: anywhere)
+            """
+    )
+    var redisAllowedNodes: [String] = []
+
+    @Option(
         name: .customLong("redis.tls-ca-file"),
         help: "Trusted CAs of Redis servers with TLS, a PEM file. (default: ssl_ca_certs of the URL, the system's)"
     )

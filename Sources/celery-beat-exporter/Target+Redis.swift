@@ -7,11 +7,13 @@ extension Target {
     mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
         let sentinels = try SentinelSettings(flags, settings)
         let tls = try TLSSettings(flags, settings)
+        let allowedNodes = try Self.allowedNodes(settings.list(flags.redisAllowedNodes, "redis.allowed-nodes"))
         func address(_ setting: Settings.Found?, master: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
             guard let setting else { return nil }
             var members: [RedisAddress] = []
             for member in try Self.address(setting).each {
-                let address = try sentinels.applied(to: member, master: master, of: setting)
+                var address = try sentinels.applied(to: member, master: master, of: setting)
+                address.allowedNodes = allowedNodes
                 members.append(try tls.applied(to: address, setting))
             }
             var address = members.removeFirst()
@@ -60,6 +62,13 @@ extension Target {
         var addresses = broker?.each ?? []
         if let redBeatAddress, !addresses.contains(redBeatAddress) { addresses.append(redBeatAddress) }
         for address in addresses {
+            if address.passwordFollowsServers {
+                let leaders = if case .cluster = address.servers { "the cluster's nodes" } else { "the sentinels" }
+                warnings.append(
+                    "\(address.redacted): the password goes in clear to whatever address \(leaders) name; write "
+                        + "?ssl_cert_reqs=required for TLS, or name the addresses by --redis.allowed-nodes"
+                )
+            }
             if address.tls?.verification == RedisTLS.Verification.none {
                 warnings.append("\(address.redacted): any certificate is taken, so others may read along")
             } else if let unused = tls.first, address.tls == nil, !address.servers.isSocket {
@@ -69,6 +78,17 @@ extension Target {
                 )
             }
         }
+    }
+
+    private static func allowedNodes(_ setting: Settings.Found?) throws(ConfigurationError) -> AllowedNodes? {
+        guard let setting else { return nil }
+        guard let nodes = AllowedNodes(setting.value) else {
+            throw ConfigurationError(
+                setting,
+                "write hosts and networks, as in redis-1.internal,*.redis.internal:6379,10.0.0.0/8,[2001:db8::/32]:6379"
+            )
+        }
+        return nodes
     }
 
     private static func address(_ setting: Settings.Found) throws(ConfigurationError) -> RedisAddress {

@@ -114,7 +114,9 @@ import Testing
         ),
     ])
     func whatBeatDoesWithWhatItCannotLoad(definition: String, meta: String?, problem: String) {
-        #expect(RedBeatEntry.problem(definition: Array(definition.utf8), meta: meta.map { Array($0.utf8) }) == problem)
+        #expect(
+            RedBeatEntry.problem(definition: Array(definition.utf8), meta: meta.map { Array($0.utf8) }).text == problem
+        )
     }
 
     @Test func anEntryBelongsToThePrefixThatItsNameLeaves() {

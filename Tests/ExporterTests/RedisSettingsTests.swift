@@ -104,6 +104,44 @@ import Testing
         #expect(own.warnings.count == 1 && own.warnings[0].hasPrefix("--redbeat.url: RedBeat knows no lists"))
     }
 
+    @Test func whereServersMayLead() throws {
+        let list = "10.0.0.0/8,*.internal"
+        let settings = [
+            "broker.url": "redis://a;redis://b", "redbeat.url": "redis-cluster://:s@c", "redis.allowed-nodes": list,
+        ]
+        let target = try target(settings)
+        let nodes = try #require(AllowedNodes(list))
+        #expect(target.broker?.each.map(\.allowedNodes) == [nodes, nodes])
+        #expect(target.redBeatAddress?.allowedNodes == nodes)
+        #expect(target.warnings.isEmpty)
+        let error = #expect(throws: ConfigurationError.self) {
+            try self.target(["broker.url": "redis://a", "redis.allowed-nodes": "a b,redis://c"])
+        }
+        #expect(
+            error?.description
+                == "--redis.allowed-nodes: write hosts and networks, as in "
+                + "redis-1.internal,*.redis.internal:6379,10.0.0.0/8,[2001:db8::/32]:6379"
+        )
+    }
+
+    @Test(arguments: [
+        (["redbeat.url": "redis-cluster://:s@c"], "redis-cluster://c:6379", "the cluster's nodes"),
+        (
+            ["broker.url": "sentinel://:s@a", "broker.sentinel-master": "m"], "sentinel://a:26379/0", "the sentinels"
+        ),
+    ])
+    func passwordsThatFollowServersAreTold(settings: [String: String], address: String, leaders: String) throws {
+        #expect(
+            try target(settings).warnings == [
+                "\(address): the password goes in clear to whatever address \(leaders) name; write ?ssl_cert_reqs=required "
+                    + "for TLS, or name the addresses by --redis.allowed-nodes"
+            ]
+        )
+        #expect(try target(settings.merging(["redis.allowed-nodes": "*"]) { $1 }).warnings.isEmpty)
+        let encrypted = settings.mapValues { $0.contains("://") ? $0 + "?ssl_cert_reqs=required" : $0 }
+        #expect(try target(encrypted).warnings.isEmpty)
+    }
+
     @Test func withoutTheLockInOneSlot() throws {
         let target = try target([
             "redbeat.url": "redis-cluster://h", "redbeat.lock-key": "none", "redbeat.key-prefix": "{redbeat}:",

@@ -51,6 +51,14 @@ import Testing
         #expect(ClusterSlots().owner(of: 0) == nil)
     }
 
+    /// Whoever tells of more nodes than a cluster can have does not make them known.
+    @Test func nodesAreBounded() throws {
+        let reply = RedisValue.array((0..<2000).map { Self.range($0, $0, Self.text("n\($0)"), 1) })
+        let slots = try #require(ClusterSlots(reply, from: Self.source))
+        #expect(slots.nodes.count == 1000)
+        #expect([0, 999, 1000, 1999].map { slots.owner(of: $0)?.text } == ["n0:1", "n999:1", nil, nil])
+    }
+
     /// What Redis 7 tells of a node, by `cluster-preferred-endpoint-type`.
     @Test(
         arguments: [
@@ -79,6 +87,7 @@ import Testing
             .array([range(0, 5, text("a"), 65_536)]), .array([.array([.integer(0), .integer(1)])]),
             .array([.array([.integer(0), .integer(1), .array([text("a")])])]),
             .array(Array(repeating: range(0, 0, text("a"), 1), count: 16_385)),
+            .array([range(0, 16_383, text("a"), 1), range(5, 5, text("b"), 1)]),
         ] as [RedisValue]
     )
     func noSlots(reply: RedisValue) {

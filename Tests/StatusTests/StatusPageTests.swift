@@ -24,6 +24,25 @@ import Testing
         return "\(title)\n\(body)"
     }
 
+    /// Counts that no source tells, and sums of them that no number holds.
+    @Test func countsBeyondReason() throws {
+        // The ends of what both kinds of numbers have.
+        let (least, most) = (-0x1p63, 0x1p63.nextDown)
+        let families =
+            Samples.beat("redbeat", isUp: 1, others: ["schedule_entries": least, "schedule_invalid_entries": most])
+            + [
+                Samples.gauge("celery_queue_length", most, ("queue_name", "a")),
+                Samples.gauge("celery_queue_length", most, ("queue_name", "b")),
+                Samples.gauge("celery_task_success_ratio", 1, ("task_name", "t"), ("window", "5m")),
+                Samples.gauge("celery_task_in_progress", least, ("task_name", "t"), ("status", "STARTED")),
+                Samples.gauge("celery_task_in_progress", least, ("task_name", "t"), ("status", "RETRY")),
+            ]
+        let status = Samples.status(families, [Samples.reading("redbeat", "redbeat")])
+        #expect(status.tasks?.map(\.inProgress) == [.min])
+        #expect(TargetSummary(status).messages == .max)
+        #expect(page(status).contains("Schedule"))
+    }
+
     @Test func everythingKnown() throws {
         #expect(try page(Samples.full) == Expected.text("full.html", is: page(Samples.full)))
     }

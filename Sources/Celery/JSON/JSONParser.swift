@@ -6,11 +6,15 @@
 struct JSONParser {
     /// Deeper nesting is refused: it would exhaust the stack.
     static let maximumDepth = 64
+    /// A text with more values is refused, beside those that nobody needs: each takes many times the memory that it has
+    /// bytes.
+    static let maximumValues = 10_000
 
     private var rest: ArraySlice<UInt8>
     private let leftOut: Set<String>
     /// Whether what is read now is not kept, only checked.
     private var isSkipping = false
+    private var valueCount = 0
 
     /// The value in `bytes`, or nil when they are not one JSON value.
     /// - Parameter leavingOut: members of the outermost object whose values nobody needs; they are null in the result.
@@ -21,8 +25,16 @@ struct JSONParser {
         return parser.rest.isEmpty ? value : nil
     }
 
+    /// Whether it is because of their number of values that `bytes` cannot be read.
+    static func hasTooMuch(_ bytes: [UInt8], leavingOut: Set<String> = []) -> Bool {
+        var parser = JSONParser(rest: bytes[...], leftOut: leavingOut)
+        return parser.value(depth: 0) == nil && parser.valueCount > maximumValues
+    }
+
     private mutating func value(depth: Int) -> JSONValue? {
         guard depth < Self.maximumDepth else { return nil }
+        if !isSkipping { valueCount += 1 }
+        guard valueCount <= Self.maximumValues else { return nil }
         skipSpace()
         switch rest.first {
         case UInt8(ascii: "{"): return object(depth: depth)

@@ -49,3 +49,10 @@ enum JSONValue: Equatable, Sendable {
         return false
     }
 }
+
+extension String {
+    /// Its beginning. Unlike characters, scalars have a bounded number of bytes: four.
+    func firstScalars(_ count: Int) -> String {
+        String(String.UnicodeScalarView(unicodeScalars.prefix(count)))
+    }
+}

@@ -95,20 +95,23 @@ package final class BeatPingReader {
             RedisCommand("PUBLISH", channel, PingMessage.envelope(message, ticket: ticket)),
         ])
         for reply in replies { try refuse(reply) }
-        guard let time = replies[0].array, time.count == 2, let seconds = time[0].number, let micros = time[1].number
-        else { throw .server(address: client.address.redacted, message: "TIME returned no time") }
+        guard let asked = replies[0].time else {
+            throw .server(address: client.address.redacted, message: "TIME returned no time")
+        }
         // Who answered the last ping too late will answer this one.
         let late = (replies[1].array ?? []).count { isAnswer($0, to: lastTicket) }
 
         var answers = 0
         let deadline = ContinuousClock.now + .seconds(Self.answerSeconds)
-        while answers < max(1, min(known + late, Self.maximumBeats)), ContinuousClock.now < deadline {
+        // Others may have pushed to the list, too.
+        for _ in 0..<2 * Self.maximumBeats {
+            guard answers < max(1, min(known + late, Self.maximumBeats)), ContinuousClock.now < deadline else { break }
             let reply = try client.pipeline([RedisCommand("BRPOP", replyList, Self.answerSeconds)])[0]
             try refuse(reply)
             guard let answer = reply.array?.last else { break }
             if isAnswer(answer, to: ticket) { answers += 1 }
         }
-        return (answers, seconds + micros / 1e6)
+        return (answers, asked)
     }
 
     private func isAnswer(_ reply: RedisValue, to ticket: String) -> Bool {

@@ -130,6 +130,9 @@ package final class QueueReader {
         guard discovered.isDue(at: now) else { return }
         let reply = try client.pipeline([discovered.command(keys)])[0]
         guard let page = ScanPage(reply) else { throw server(reply.error ?? "SCAN returned no page") }
+        if let omission = page.omission(of: "the search for \(keys.bindingPrefix)*") {
+            anomalies.append(Anomaly(.overLimit, omission))
+        }
         let bindings = page.elements.filter { key in
             let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
             return KombuKeys.carriesTasks(exchange: exchange)
@@ -139,30 +142,46 @@ package final class QueueReader {
         )
         var found: [String: Bool] = [:]
         for (key, reply) in zip(bindings, replies) {
-            guard let members = reply.array else {
-                let name = String(decoding: key, as: UTF8.self)
-                anomalies.append(Anomaly(.wrongType, "\(name) is no set, so it holds no bindings of kombu's"))
-                continue
-            }
-            for member in members.compactMap(\.bytes) {
-                // A label cannot hold other bytes, and another name would be another queue's.
-                guard let text = String(validating: member, as: UTF8.self) else {
-                    let binding = String(decoding: member, as: UTF8.self)
-                    anomalies.append(
-                        Anomaly(.malformed, "the queue of binding \(binding) is not UTF-8, and is left out")
-                    )
-                    continue
-                }
-                guard let queue = keys.queue(ofBinding: text) else { continue }
-                let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
-                found[queue] = KombuKeys.isOneWorkersOwn(queue: queue, exchange: exchange)
-            }
+            found.merge(queues(boundBy: key, reply, &anomalies)) { $0 && $1 }
         }
         discovered.note(found, page: page, at: now, limit: limit)
     }
 
-    /// More messages than this no Redis holds, and lengths that are added up must not overflow.
-    private static let longestQueue = Int64(1) << 40
+    /// The queues of one set of bindings, by name: whether it is one worker's own.
+    private func queues(boundBy key: [UInt8], _ reply: RedisValue, _ anomalies: inout [Anomaly]) -> [String: Bool] {
+        let name = Anomaly.name(key)
+        guard let members = reply.array else {
+            anomalies.append(
+                reply == .omitted
+                    ? Anomaly(.overLimit, "\(name) has more bindings than are read, so its queues are left out")
+                    : Anomaly(.wrongType, "\(name) is no set, so it holds no bindings of kombu's")
+            )
+            return [:]
+        }
+        if members.contains(.omitted) {
+            anomalies.append(Anomaly(.overLimit, "\(name) has a binding that is too long, and is left out; delete it"))
+        }
+        let keys = configuration.keys
+        let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
+        var found: [String: Bool] = [:]
+        var malformed = 0
+        for member in members.compactMap(\.bytes) {
+            // A label cannot hold other bytes, and another name would be another queue's.
+            guard let text = String(validating: member, as: UTF8.self) else {
+                malformed += 1
+                guard malformed <= Self.maximumMalformed else { continue }
+                let binding = Anomaly.name(member)
+                anomalies.append(Anomaly(.malformed, "the queue of binding \(binding) is not UTF-8, and is left out"))
+                continue
+            }
+            guard let queue = keys.queue(ofBinding: text) else { continue }
+            found[queue] = KombuKeys.isOneWorkersOwn(queue: queue, exchange: exchange)
+        }
+        return found
+    }
+
+    /// Bindings of one set that are named although they cannot be decoded.
+    private static let maximumMalformed = 10
 
     /// The length; nil, and an anomaly, where the key has the wrong type.
     private func lengthOrAnomaly(
@@ -170,7 +189,7 @@ package final class QueueReader {
         of key: String,
         _ anomalies: inout [Anomaly]
     ) throws(RedisError) -> Int? {
-        if let length = reply.integer, (0...Self.longestQueue).contains(length) { return Int(length) }
+        if let length = reply.length { return length }
         try note(reply, of: key, &anomalies)
         return nil
     }
@@ -181,15 +200,28 @@ package final class QueueReader {
         of key: String,
         _ anomalies: inout [Anomaly]
     ) throws(RedisError) -> Double? {
-        if let first = reply.array { return first.count == 2 ? first[1].number : nil }
-        try note(reply, of: key, &anomalies)
-        return nil
+        guard let first = reply.array else {
+            try note(reply, of: key, &anomalies)
+            return nil
+        }
+        if first.contains(.omitted) {
+            anomalies.append(Anomaly(.overLimit, "\(key) has a member that is too long, and is left out; delete it"))
+        }
+        guard first.count == 2 else { return nil }
+        if first[1].moment == nil {
+            anomalies.append(Anomaly(.malformed, "the oldest member of \(key) has a score that is no time"))
+        }
+        return first[1].moment
     }
 
+    /// What is wrong with one key; throws where more is.
     private func note(_ reply: RedisValue, of key: String, _ anomalies: inout [Anomaly]) throws(RedisError) {
-        let message = reply.error ?? "no number"
-        guard message.hasPrefix("WRONGTYPE") else { throw server("\(key): \(message)") }
-        anomalies.append(Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out"))
+        if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw server("\(key): \(message)") }
+        anomalies.append(
+            reply.error == nil
+                ? Anomaly(.malformed, "what is told of \(key) is no number, so it is left out")
+                : Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out")
+        )
     }
 
     private func server(_ message: String) -> RedisError {

@@ -10,6 +10,10 @@ package struct StandingQueues {
 
     /// Queues that are looked at; each look reads a message of each.
     private static let maximumQueues = 10
+    /// Of a longer message it is not known whether it stays.
+    private static let messageBytes = 1 << 20
+    /// A line of CLIENT LIST has some 300.
+    private static let clientsBytes = 8 << 20
 
     package init(client: RedisClient, keys: KombuKeys) {
         self.client = client
@@ -33,7 +37,8 @@ package struct StandingQueues {
         pause()
         let after = try oldest(of: queues)
         let replies = try client.pipeline([
-            RedisCommand("HLEN", keys.unacked), RedisCommand("CLIENT", "LIST", "TYPE", "pubsub"),
+            RedisCommand("HLEN", keys.unacked),
+            RedisCommand("CLIENT", "LIST", "TYPE", "pubsub").expecting(bytes: Self.clientsBytes),
         ])
         let hasWorkers = replies[1].text.map { clients in
             clients.split(separator: "\n").contains { isWorker(client: $0) }
@@ -48,7 +53,11 @@ package struct StandingQueues {
         let steps = keys.prioritySteps
         let replies = try client.pipeline(
             queues.flatMap { queue in
-                steps.map { RedisCommand("LINDEX", keys.list(queue: queue, priority: $0), -1) }
+                steps.map {
+                    RedisCommand("LINDEX", keys.list(queue: queue, priority: $0), -1).expecting(
+                        bytes: Self.messageBytes
+                    )
+                }
             }
         )
         return queues.indices.map { index in

@@ -17,11 +17,11 @@ struct BeatClock {
     ///   - last: when the last reading was, by Redis's clock.
     ///   - end: when this one ended.
     mutating func observe(runs: [Double], since last: Double, until end: Double) {
-        guard last < end, let latest = runs.max(), let earliest = runs.min(), latest - earliest <= end - last else {
-            return
-        }
-        // All of them were written between the readings.
-        let seen = (latest - end)...(earliest - last)
+        guard last < end, let latest = runs.max(), let earliest = runs.min() else { return }
+        // All of them were written between the readings, if the same clock dated them.
+        let (least, most) = (latest - end, earliest - last)
+        guard least <= most else { return }
+        let seen = least...most
         if let known = bounds, known.overlaps(seen) {
             bounds = known.clamped(to: seen)
             isConfirmed = true

@@ -12,6 +12,8 @@ struct EntrySearch {
     private var staticsOfThisWalk: Set<[UInt8]> = []
     private var keyCursor = "0"
     private var staticsCursor = "0"
+    /// Why some of what the last page named was left out: one line for each kind of key.
+    private(set) var omissions: [String] = []
 
     /// Keys that one collection looks at.
     private static let keysPerCollection = 1000
@@ -50,6 +52,8 @@ struct EntrySearch {
         guard let last = replies.last, let page = ScanPage(last) else {
             return "SCAN: \(replies.last?.error ?? "no page")"
         }
+        omissions = [named.omission(of: keys.statics), page.omission(of: "the search for \(keys.prefix)*")]
+            .compactMap(\.self)
         let prefix = Array(keys.prefix.utf8)
         let ofConfiguration = named.elements.map { prefix + $0 }
         for key in ofConfiguration where staticsOfThisWalk.count < maximumEntries { staticsOfThisWalk.insert(key) }
@@ -62,7 +66,7 @@ struct EntrySearch {
         }
         staticsCursor = named.cursor
         keyCursor = page.cursor
-        note(ofConfiguration + page.elements)
+        note((ofConfiguration + page.elements).filter { $0.count <= ScanPage.maximumNameBytes })
         return nil
     }
 
@@ -85,14 +89,27 @@ struct ScanPage {
     /// "0" when the iteration is complete.
     let cursor: String
     let elements: [[UInt8]]
+    /// Whether any name was left out for its length.
+    private let isCut: Bool
+
+    /// Longer names are left out: thousands are kept.
+    static let maximumNameBytes = 512
 
     init?(_ reply: RedisValue) {
-        guard let parts = reply.array, parts.count == 2, let cursor = parts[0].text, let elements = parts[1].array
+        guard let parts = reply.array, parts.count == 2, let cursor = parts[0].text, UInt64(cursor) != nil,
+            let elements = parts[1].array
         else {
             return nil
         }
         self.cursor = cursor
-        self.elements = elements.compactMap(\.bytes)
+        let names = elements.compactMap(\.bytes)
+        self.elements = names.filter { $0.count <= Self.maximumNameBytes }
+        isCut = elements.contains(.omitted) || self.elements.count < names.count
+    }
+
+    /// What was left out, as a line for the log; nil where nothing was.
+    func omission(of place: String) -> String? {
+        isCut ? "\(place) has a name of more than \(Self.maximumNameBytes) bytes, which is left out; delete it" : nil
     }
 }
 

@@ -20,7 +20,7 @@ struct IdleTimes {
 
     /// The idle time in seconds; nil when it cannot be believed, and under an eviction policy by frequency (LFU), which
     /// makes the command an error.
-    func trusted(_ idle: Int64?, at time: Double) -> Double? {
+    func trusted(_ idle: Int?, at time: Double) -> Double? {
         guard areReliable, let idle, let lastSave, Double(lastSave) < time - Double(idle) - 1 else { return nil }
         return Double(idle)
     }

@@ -7,7 +7,7 @@ struct RedBeatEntry: Equatable, Sendable {
     /// A larger field is not read, although beat may.
     static let maximumFieldBytes = 8 << 20
 
-    /// Names become labels of many series.
+    /// Names become labels of many series; in Unicode scalars, as a character may have any number of bytes.
     static let maximumNameLength = 200
 
     let name: String
@@ -46,8 +46,8 @@ struct RedBeatEntry: Equatable, Sendable {
             let name = definition?["name"]?.string, let task = definition?["task"]?.string,
             let schedule = Self.schedule(definition?["schedule"])
         else { return nil }
-        self.name = String(name.prefix(Self.maximumNameLength))
-        self.task = String(task.prefix(Self.maximumNameLength))
+        self.name = name.firstScalars(Self.maximumNameLength)
+        self.task = task.firstScalars(Self.maximumNameLength)
         self.schedule = schedule
         isEnabled = definition?["enabled"]?.isTrue ?? true
         queue = definition?["options"]?["queue"]?.string.flatMap { KombuKeys.isQueueName($0) ? $0 : nil }
@@ -75,13 +75,17 @@ struct RedBeatEntry: Equatable, Sendable {
     }
 
     /// What is wrong with an entry that cannot be read, as it follows the entry's name in a message.
-    static func problem(definition: [UInt8], meta: [UInt8]?) -> String {
+    static func problem(definition: [UInt8], meta: [UInt8]?) -> (kind: Anomaly.Kind, text: String) {
+        guard !JSONParser.hasTooMuch(definition, leavingOut: leftOut), !JSONParser.hasTooMuch(meta ?? []) else {
+            let limit = JSONParser.maximumValues
+            return (.overLimit, "has more than \(limit) values, and is not read: beat may run it all the same")
+        }
         let fault = RedBeatFault(
             definition: parsed(definition),
             meta: meta.flatMap { JSONParser.parse($0) },
             hasMeta: !(meta ?? []).isEmpty
         )
-        return fault?.description ?? "cannot be decoded; fix or delete it"
+        return (.malformed, fault?.description ?? "cannot be decoded; fix or delete it")
     }
 
     /// Whether a definition names another entry than RedBeat keeps under this key, which is the prefix and the entry's
@@ -92,13 +96,15 @@ struct RedBeatEntry: Equatable, Sendable {
 
     /// Arguments can be megabytes, and say nothing here.
     private static func parsed(_ definition: [UInt8]) -> JSONValue? {
-        JSONParser.parse(definition, leavingOut: ["args", "kwargs"])
+        JSONParser.parse(definition, leavingOut: leftOut)
     }
+
+    private static let leftOut: Set = ["args", "kwargs"]
 
     /// The zone of the last run where the system lacks it, which is why the entry cannot be read.
     static func unknownZone(inMeta meta: [UInt8]) -> String? {
         guard let name = JSONParser.parse(meta)?["last_run_at"]?["timezone"]?.string else { return nil }
-        return TimeZoneCache.zone(.identifier(name)) == nil ? String(name.prefix(64)) : nil
+        return TimeZoneCache.zone(.identifier(name)) == nil ? name.firstScalars(64) : nil
     }
 
     private static func schedule(_ value: JSONValue?) -> Schedule? {

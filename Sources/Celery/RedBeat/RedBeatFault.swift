@@ -87,7 +87,7 @@ enum RedBeatFault: Equatable {
     /// A member that its constructor does not take: the first by name.
     private static func unknown(_ members: [String: JSONValue], known: Set<String>, in place: String) -> RedBeatFault? {
         members.keys.filter { !known.contains($0) }.min().map { name in
-            .endsBeat("has a member \(String(name.prefix(50))) in \(place) that RedBeat does not know")
+            .endsBeat("has a member \(name.firstScalars(50)) in \(place) that RedBeat does not know")
         }
     }
 

@@ -38,8 +38,12 @@ package final class RedBeatReader {
     private static let endTolerance = 0.05
     /// Keys beside the schedule's own that one collection looks into.
     private static let othersPerCollection = 1000
-    /// Bytes of entries that one collection asks for.
-    private static let batchBytes = 16 << 20
+    /// Bytes of entries that one collection asks for, unless one entry alone has more.
+    private static let batchBytes = 8 << 20
+    /// Bytes of names of entries that one collection asks for.
+    private static let batchNameBytes = 2 << 20
+    /// A lock that holds for longer than a century, in milliseconds, is one without an end.
+    private static let longestTimeToLive: Int64 = 3_200_000_000_000
 
     package init(client: RedisClient, configuration: RedBeatConfiguration) {
         self.client = client
@@ -74,7 +78,7 @@ package final class RedBeatReader {
         let ownerIsNews = isOwnerNews(reading)
         var members: [Member] = []
         if reading.lock != nil {
-            members = try readSchedule(of: &reading, readingOwner: ownerIsNews)
+            members = try readSchedule(of: &reading, readingOwner: ownerIsNews, &anomalies)
         } else {
             reading.hasScores = false
             // What it held while there was a lock, and what is found beside.
@@ -89,7 +93,8 @@ package final class RedBeatReader {
         }
         guard isDetected else { return (nil, anomalies) }
 
-        if reading.entryCount > members.count, reading.hasScores {
+        let unread = reading.entryCount - reading.unnamedCount - members.count
+        if unread > 0, reading.hasScores {
             anomalies.append(
                 Anomaly(
                     .overLimit,
@@ -102,7 +107,7 @@ package final class RedBeatReader {
         let scheduled = Set(members.map(\.key))
         // A schedule that could not be read whole does not tell what it lacks.
         let others =
-            reading.hasScores && reading.entryCount <= members.count
+            reading.hasScores && unread <= 0
             ? search.found(beside: scheduled).prefix(Self.othersPerCollection)
                 .map { Member(key: $0, score: 0) } : []
         let scored = reading.hasScores ? scheduled : []
@@ -143,11 +148,13 @@ package final class RedBeatReader {
         )
         let ofServer = replies[lockCommands.count...]
         let first = ofServer.startIndex
-        let time = try self.time(ofServer[first + 1])
+        guard let time = ofServer[first + 1].time else {
+            throw server(ofServer[first + 1].error ?? "TIME returned no time")
+        }
         let information = ServerInformation(ofServer[first + 3], ofServer[first + 4], ofServer[first + 5])
         idleTimes.observe(information)
         var reading = RedBeatReading(time: time)
-        reading.scheduleIdle = ofServer[first].integer.map { Double($0) }
+        reading.scheduleIdle = ofServer[first].length.map { Double($0) }
         reading.isIdleUnreliable = !idleTimes.areReliable
         reading.isReplica = information.text("role") == "slave"
         reading.hasSchedule = try hasSchedule(ofServer[first + 2])
@@ -155,6 +162,7 @@ package final class RedBeatReader {
             reading.lock = try lock(key, replies.prefix(lockCommands.count), at: time, &anomalies)
         }
         refusedSearch = search.advance(ofServer.suffix(search.commands.count))
+        if refusedSearch == nil { anomalies += search.omissions.map { Anomaly(.overLimit, $0) } }
         // With a lock the schedule itself tells of its entries.
         if let refusedSearch, keys.lock == nil { throw server(refusedSearch) }
         return reading
@@ -165,7 +173,9 @@ package final class RedBeatReader {
         switch reply.text {
         case "none": return false
         case "zset": return true
-        case let type?: throw server("TYPE \(keys.schedule): WRONGTYPE, it is a \(type) and no schedule of RedBeat's")
+        case let type?:
+            let shown = type.prefix(20)
+            throw server("TYPE \(keys.schedule): WRONGTYPE, it is a \(shown) and no schedule of RedBeat's")
         case nil: throw server("TYPE \(keys.schedule): \(reply.error ?? "no text")")
         }
     }
@@ -186,15 +196,16 @@ package final class RedBeatReader {
             anomalies.append(Anomaly(.wrongType, "\(key) is no string, so it is no lock of RedBeat's; delete it"))
             return nil
         }
-        if timeToLive < 0 {
+        let hasEnd = (0...Self.longestTimeToLive).contains(timeToLive)
+        if !hasEnd {
             anomalies.append(
                 Anomaly(.malformed, "\(key) has no end, so no beat set it and none can take it; delete it")
             )
         }
         return RedBeatReading.Lock(
             token: nil,
-            timeToLive: timeToLive < 0 ? nil : Double(timeToLive) / 1000,
-            idle: idleTimes.trusted(replies[0].integer, at: time)
+            timeToLive: hasEnd ? Double(timeToLive) / 1000 : nil,
+            idle: idleTimes.trusted(replies[0].length, at: time)
         )
     }
 
@@ -207,7 +218,11 @@ package final class RedBeatReader {
     }
 
     /// The members of the schedule, which this touches, and the lock's owner.
-    private func readSchedule(of reading: inout RedBeatReading, readingOwner: Bool) throws(RedisError) -> [Member] {
+    private func readSchedule(
+        of reading: inout RedBeatReading,
+        readingOwner: Bool,
+        _ anomalies: inout [Anomaly]
+    ) throws(RedisError) -> [Member] {
         let owner = keys.lock.flatMap { readingOwner ? RedisCommand("GETRANGE", $0, 0, 63) : nil }
         let replies = try client.pipeline(
             [
@@ -220,13 +235,35 @@ package final class RedBeatReader {
                 throw server("GETRANGE \(keys.lock ?? ""): \(replies[2].error ?? "no text")")
             }
             // Empty where the lock was released between the two questions.
-            reading.lock?.token = token.isEmpty ? nil : token
+            reading.lock?.token = token.isEmpty || token.utf8.count > 64 ? nil : token
         }
-        reading.entryCount = Int(try integer(replies[0], of: "ZCARD \(keys.schedule)"))
+        guard let count = replies[0].length else {
+            throw server("ZCARD \(keys.schedule): \(replies[0].error ?? "no number")")
+        }
+        reading.entryCount = count
         guard let flat = replies[1].array else { throw server("ZRANGE: \(replies[1].error ?? "no list")") }
-        return stride(from: 0, to: flat.count - 1, by: 2).compactMap { index in
-            flat[index].bytes.map { Member(key: $0, score: flat[index + 1].number ?? 0) }
+        let places = Array(stride(from: 0, to: flat.count - 1, by: 2).prefix(configuration.maximumEntries))
+        let members = places.compactMap { index -> Member? in
+            guard let key = flat[index].bytes, key.count <= ScanPage.maximumNameBytes else { return nil }
+            return Member(key: key, score: Self.score(flat[index + 1]))
         }
+        reading.unnamedCount = places.count - members.count
+        if reading.unnamedCount > 0 {
+            anomalies.append(
+                Anomaly(
+                    .overLimit,
+                    "\(keys.schedule) has \(reading.unnamedCount) entries that are not read, since their names have more "
+                        + "than \(ScanPage.maximumNameBytes) bytes, or all names together too many"
+                )
+            )
+        }
+        return members
+    }
+
+    /// When an entry is due, by its member's score, in Unix seconds; beyond any calendar where it is infinite.
+    private static func score(_ value: RedisValue) -> Double {
+        guard let score = value.number, !score.isNaN else { return 0 }
+        return min(max(score, -1e12), 1e12)
     }
 
     /// Keeps for the reading what is stored and lacks a score, once it has done so at two collections.
@@ -234,11 +271,10 @@ package final class RedBeatReader {
         let unscored = others.compactMap { stored($0.key) }
         reading.unscored = unscored.filter { unscoredBefore.contains($0.key) }
         for entry in reading.unscored where !toldUnscored.contains(entry.key) {
-            let key = String(decoding: entry.key, as: UTF8.self)
             anomalies.append(
                 Anomaly(
                     .malformed,
-                    "schedule entry \(key) has no score in \(keys.schedule), so beat will never run it; "
+                    "schedule entry \(Anomaly.name(entry.key)) has no score in \(keys.schedule), so beat will never run it; "
                         + (entry.isStatic ? "restart beat" : "save it again, or delete it")
                 )
             )
@@ -272,6 +308,14 @@ package final class RedBeatReader {
             let isChanged = !scored.contains(member.key) || entries[member.key].map { $0.score != member.score } ?? true
             if isChanged || isInTurn { stale.append(member) }
         }
+        // The rest is read at the next collection.
+        var nameBytes = 0
+        stale = Array(
+            stale.prefix { member in
+                nameBytes += member.key.count
+                return nameBytes <= Self.batchNameBytes
+            }
+        )
         rotation = members.isEmpty ? 0 : (rotation + Self.rotationSize) % members.count
         guard !stale.isEmpty else { return }
 
@@ -280,13 +324,13 @@ package final class RedBeatReader {
                 [RedisCommand("HSTRLEN", $0.key, "definition"), RedisCommand("HSTRLEN", $0.key, "meta")]
             }
         )
-        var batch: [Member] = []
+        var batch: [(member: Member, bytes: Int)] = []
         var batchBytes = 0
         for (index, member) in stale.enumerated() {
             let definition = lengths[2 * index]
-            let meta = lengths[2 * index + 1].integer ?? 0
+            let meta = lengths[2 * index + 1].length ?? 0
             if let message = definition.error, !message.hasPrefix("WRONGTYPE") { throw server("HSTRLEN: \(message)") }
-            guard let length = definition.integer, length > 0 || scored.contains(member.key) else {
+            guard let length = definition.length, length > 0 || scored.contains(member.key) else {
                 if scored.contains(member.key) {
                     noteUnreadable(
                         member,
@@ -300,31 +344,38 @@ package final class RedBeatReader {
                 }
                 continue
             }
-            let limit = Int64(RedBeatEntry.maximumFieldBytes)
+            let limit = RedBeatEntry.maximumFieldBytes
             guard length <= limit, meta <= limit else {
                 let problem = "has a field of over \(limit) bytes, which is not read: beat may run it all the same"
                 noteUnreadable(member, .overLimit, problem, &anomalies)
                 continue
             }
-            batch.append(member)
-            batchBytes += Int(max(0, length)) + Int(max(0, meta))
+            batchBytes += length + meta
             // The rest is read at the next collection.
-            if batchBytes > Self.batchBytes { break }
+            if batchBytes > Self.batchBytes, !batch.isEmpty { break }
+            batch.append((member, length + meta))
         }
         try read(batch, scored: scored, at: time, &anomalies)
     }
 
     private func read(
-        _ batch: [Member],
+        _ batch: [(member: Member, bytes: Int)],
         scored: Set<[UInt8]>,
         at time: Double,
         _ anomalies: inout [Anomaly]
     ) throws(RedisError) {
         guard !batch.isEmpty else { return }
-        let replies = try client.pipeline(batch.map { RedisCommand("HMGET", $0.key, "definition", "meta") })
-        for (member, reply) in zip(batch, replies) {
+        let replies = try client.pipeline(
+            batch.map { RedisCommand("HMGET", $0.member.key, "definition", "meta").expecting(bytes: $0.bytes) }
+        )
+        for ((member, _), reply) in zip(batch, replies) {
             if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw server("HMGET: \(message)") }
             let fields = reply.array ?? []
+            if reply == .omitted || fields.contains(.omitted) {
+                let problem = "grows while it is read, and is not read: beat may run it all the same"
+                noteUnreadable(member, .overLimit, problem, &anomalies)
+                continue
+            }
             let definition = fields.first?.bytes ?? []
             // What was found by its prefix alone may be of another application whose prefix begins with ours.
             if !scored.contains(member.key), lastScores[member.key] == nil,
@@ -341,8 +392,8 @@ package final class RedBeatReader {
             } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
                 noteUnreadable(member, .timeZone, Anomaly.problem(timeZone: zone), &anomalies)
             } else {
-                let problem = RedBeatEntry.problem(definition: definition, meta: meta)
-                noteUnreadable(member, .malformed, problem, &anomalies)
+                let (kind, problem) = RedBeatEntry.problem(definition: definition, meta: meta)
+                noteUnreadable(member, kind, problem, &anomalies)
             }
         }
     }
@@ -355,19 +406,12 @@ package final class RedBeatReader {
         _ anomalies: inout [Anomaly]
     ) {
         if entries[member.key]?.content != nil || entries[member.key] == nil {
-            let key = String(decoding: member.key, as: UTF8.self)
-            anomalies.append(Anomaly(kind, "schedule entry \(key) \(problem)"))
+            anomalies.append(Anomaly(kind, "schedule entry \(Anomaly.name(member.key)) \(problem)"))
         }
         entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
     }
 
     // MARK: Replies
-
-    private func time(_ reply: RedisValue) throws(RedisError) -> Double {
-        guard let parts = reply.array, parts.count == 2, let seconds = parts[0].integer, let micros = parts[1].integer
-        else { throw server(reply.error ?? "TIME returned no time") }
-        return Double(seconds) + Double(micros) / 1e6
-    }
 
     private func integer(_ reply: RedisValue, of command: String) throws(RedisError) -> Int64 {
         guard let value = reply.integer else { throw server("\(command): \(reply.error ?? "no number")") }

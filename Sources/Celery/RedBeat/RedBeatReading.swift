@@ -21,6 +21,8 @@ struct RedBeatReading: Equatable, Sendable {
     var unscored: [Entry] = []
     /// Members of the schedule, also those beyond the bound on what is read.
     var entryCount = 0
+    /// Those of them whose names are too long to be read.
+    var unnamedCount = 0
     /// Whether the schedule's scores were read; without a lock they are not, as reading them would touch the key.
     var hasScores = true
 

@@ -80,7 +80,7 @@ package struct RedBeatSearch {
         let others = text.split(whereSeparator: \.isNewline).compactMap { line -> Int? in
             guard line.hasPrefix("db"), let colon = line.firstIndex(of: ":") else { return nil }
             return Int(line[line.index(line.startIndex, offsetBy: 2)..<colon])
-        }.filter { $0 != address.database }
+        }.filter { $0 != address.database && (0..<65_536).contains($0) }
         if others.count >= Self.maximumDatabases {
             outcome.gaps.append("databases beyond the first \(Self.maximumDatabases)")
         }

@@ -106,7 +106,8 @@ struct RedBeatTracker {
                 entries: entries.sorted { $0.name < $1.name },
                 entryCount: reading.entryCount,
                 disabledCount: entries.count { !$0.isEnabled },
-                invalidCount: reading.entries.count { $0.content == nil } + reading.unscored.count,
+                invalidCount: reading.entries.count { $0.content == nil } + reading.unscored.count
+                    + reading.unnamedCount,
                 nextDue: entries.lazy.filter(\.isEnabled).compactMap(\.nextDue).min(),
                 lastTaskTime: lastTaskTime,
                 tasksSent: counter.totals,
@@ -289,8 +290,8 @@ struct RedBeatTracker {
     }
 
     private static func due(of entry: RedBeatReading.Entry, zone: TimeZone?) -> Due {
-        // Scores of sorted sets can be infinite.
-        let byScore = Due(time: entry.score > 0 && entry.score.isFinite ? entry.score : nil, isComputed: false)
+        // Scores of sorted sets can be infinite, and later than any calendar goes.
+        let byScore = Due(time: entry.score > 0 && entry.score < 1e11 ? entry.score : nil, isComputed: false)
         guard entry.score >= 0, let content = entry.content, let lastRun = content.lastRunAt else { return byScore }
         switch content.schedule {
         case .crontab(let crontab):

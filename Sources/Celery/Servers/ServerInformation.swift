@@ -13,5 +13,6 @@ struct ServerInformation {
 
     subscript(name: Substring) -> Int64? { values[name].flatMap { Int64($0) } }
 
-    func text(_ name: Substring) -> String? { values[name].map { String($0) } }
+    /// At most 100 Unicode scalars of it.
+    func text(_ name: Substring) -> String? { values[name].map { String($0).firstScalars(100) } }
 }

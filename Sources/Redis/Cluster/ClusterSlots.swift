@@ -1,6 +1,8 @@
 /// Which node of a cluster serves which slot, as far as is known.
 struct ClusterSlots {
     private(set) var nodes: [RedisEndpoint] = []
+    /// Where each is among `nodes`.
+    private var places: [RedisEndpoint: UInt16] = [:]
     /// For each slot an index into `nodes`; nil where no node is known.
     private var owners: [UInt16?] = []
 
@@ -24,12 +26,16 @@ struct ClusterSlots {
         // No more ranges than slots.
         guard let ranges = reply.array, (1...HashSlot.count).contains(ranges.count) else { return nil }
         owners = Array(repeating: nil, count: HashSlot.count)
+        var told: Int64 = 0
         for range in ranges {
             guard let parts = range.array, parts.count >= 3, let master = parts[2].array, master.count >= 2,
                 let first = parts[0].integer, let last = parts[1].integer,
                 0 <= first, first <= last, last < HashSlot.count,
                 let port = master[1].integer.flatMap({ UInt16(exactly: $0) }), port > 0
             else { return nil }
+            // Each slot once: ranges that overlap would take time without end.
+            told += last - first + 1
+            guard told <= HashSlot.count else { return nil }
             var host = master[0].text ?? ""
             if host == Self.unknownHost, let address = Self.address(in: master) { host = address }
             guard let node = Self.endpoint(host: host, port: port, from: source) else { continue }
@@ -49,12 +55,16 @@ struct ClusterSlots {
     }
 
     private mutating func add(_ node: RedisEndpoint) -> UInt16? {
-        if let index = nodes.firstIndex(of: node) { return UInt16(index) }
-        // No more nodes than slots can own one.
-        guard nodes.count < HashSlot.count else { return nil }
+        if let place = places[node] { return place }
+        guard nodes.count < Self.maximumNodes else { return nil }
+        let place = UInt16(nodes.count)
         nodes.append(node)
-        return UInt16(nodes.count - 1)
+        places[node] = place
+        return place
     }
+
+    /// No cluster has more. Source: Redis Cluster specification, "Redis Cluster goals".
+    static let maximumNodes = 1000
 
     /// Where a node is that another one speaks of; nil where that is not known.
     ///
@@ -66,7 +76,7 @@ struct ClusterSlots {
     ///   - source: the node that told.
     fileprivate static func endpoint(host: String, port: UInt16, from source: RedisEndpoint) -> RedisEndpoint? {
         guard host != unknownHost else { return nil }
-        guard host.isEmpty else { return .tcp(host: host, port: port) }
+        guard host.isEmpty else { return RedisEndpoint(announcedHost: host, port: port) }
         guard case .tcp(let host, _) = source else { return nil }
         return .tcp(host: host, port: port)
     }

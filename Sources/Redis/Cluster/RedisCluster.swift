@@ -33,6 +33,7 @@ final class RedisCluster: RedisTopology {
         for _ in 0...Self.maximumRedirections {
             /// A node that knows a new owner, but not how that one is reached.
             var informant: RedisEndpoint?
+            var movedSlots: Set<Int> = []
             let batches = try batches(of: pending, asked: asked, slotOfCommand: slotOfCommand)
             pending = []
             for (node, indices) in batches {
@@ -55,10 +56,13 @@ final class RedisCluster: RedisTopology {
                     case .moved(let slot, let owner):
                         if let owner { slots.setOwner(of: slot, to: owner) } else { informant = node }
                         isStale = true
-                        // Also those without a key, which belong to the others of their slot.
-                        pending.formUnion(commands.indices.filter { slotOfCommand[$0] == slot })
+                        movedSlots.insert(slot)
                     }
                 }
+            }
+            if !movedSlots.isEmpty {
+                // Also those without a key, which belong to the others of their slot.
+                pending.formUnion(commands.indices.filter { movedSlots.contains(slotOfCommand[$0]) })
             }
             if pending.isEmpty { return replies.map { $0 ?? .null } }
             if let informant { try readSlots(askingFirst: informant, until: deadline) }
@@ -102,6 +106,8 @@ final class RedisCluster: RedisTopology {
         until deadline: Deadline
     ) throws(RedisError) -> [RedisValue] {
         roundTrips += 1
+        // Slots on the way may lead to ever new nodes.
+        if connections[node] == nil, connections.count >= ClusterSlots.maximumNodes { connections = [:] }
         let request = commands.flatMap { $0.asksAsGuest ? [RedisCommand("ASKING"), $0.command] : [$0.command] }
         let answers = try connections[node, default: KeptConnection()].pipeline(request, until: deadline) {
             () throws(RedisError) in try connect(to: node, until: deadline)
@@ -116,7 +122,7 @@ final class RedisCluster: RedisTopology {
     /// Connects; an error says so if the address stands in no setting.
     private func connect(to node: RedisEndpoint, until deadline: Deadline) throws(RedisError) -> RedisConnection {
         do {
-            return try connector.connect(to: node, until: deadline)
+            return try connector.connect(to: node, namedBy: "the cluster", until: deadline)
         } catch {
             guard !startingNodes.contains(node) else { throw error }
             let origin = "the cluster announces this address, see CLUSTER SLOTS"
@@ -151,10 +157,10 @@ final class RedisCluster: RedisTopology {
 
     private func readSlots(askingFirst first: RedisEndpoint? = nil, until deadline: Deadline) throws(RedisError) {
         var sources: [RedisEndpoint] = []
-        for node in [first].compactMap(\.self) + slots.nodes + startingNodes where !sources.contains(node) {
-            sources.append(node)
+        for node in [first].compactMap(\.self) + slots.nodes + startingNodes {
+            guard sources.count < Self.maximumSources else { break }
+            if !sources.contains(node), connector.address.allows(node) { sources.append(node) }
         }
-        sources.removeLast(max(0, sources.count - Self.maximumSources))
         var failures: [RedisError] = []
         for (index, source) in sources.enumerated() {
             // The last share is for the commands themselves.

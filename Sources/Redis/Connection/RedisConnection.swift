@@ -4,12 +4,24 @@ internal import CHiredis
 package struct RedisLimits: Sendable {
     /// Time for a pipeline, from finding the server to the last reply.
     package var timeout: Duration
-    /// Bytes of all replies to one pipeline of one server.
+    /// Bytes that are kept of all replies to one pipeline of one server, beside those that commands expect. What is beyond
+    /// is left out, string by string.
     package var replyBytes: Int
+    /// Elements of all lists among these replies; a list that has more is left out.
+    package var replyElements: Int
+    /// Bytes that a server may send all in all, kept or left out. More than a Redis keeps under one key or name, 512 MB.
+    package var receivedBytes: Int
 
-    package init(timeout: Duration, replyBytes: Int = 64 << 20) {
+    package init(
+        timeout: Duration,
+        replyBytes: Int = 8 << 20,
+        replyElements: Int = 1 << 17,
+        receivedBytes: Int = 1 << 30
+    ) {
         self.timeout = timeout
         self.replyBytes = replyBytes
+        self.replyElements = replyElements
+        self.receivedBytes = receivedBytes
     }
 }
 
@@ -19,7 +31,9 @@ package struct RedisLimits: Sendable {
 /// connection is unusable and must be dropped: replies could no longer be matched to commands.
 final class RedisConnection {
     private let stream: ByteStream
+    private let builder = ReplyBuilder()
     private let reader: UnsafeMutablePointer<redisReader>
+    private var filter = LongStringFilter()
     /// The server, for errors.
     let name: String
     private let limits: RedisLimits
@@ -37,7 +51,9 @@ final class RedisConnection {
         } catch {
             throw RedisError(error, address: name, limits: limits)
         }
-        guard let reader = shim_reader_create() else { throw .connect(address: name, cause: "out of memory") }
+        guard let reader = shim_reader_create(builder.listener) else {
+            throw .connect(address: name, cause: "out of memory")
+        }
         self.reader = reader
         self.name = name
         self.limits = limits
@@ -62,8 +78,9 @@ final class RedisConnection {
         )
         for (index, reply) in replies.enumerated() {
             guard let error = reply.error else { continue }
-            // A server that does not know AUTH quotes its arguments.
-            let message = String(error[..<(error.firstRange(of: ", with args")?.lowerBound ?? error.endIndex)])
+            // A server that does not know AUTH quotes its arguments, and one that lies may quote them anyhow.
+            let words = error[..<(error.firstRange(of: ", with args")?.lowerBound ?? error.endIndex)]
+            let message = password.map { String(words.replacing($0, with: "…")) } ?? String(words)
             let isSetName = index == replies.count - 1
             if isSetName, message.hasPrefix("NOPERM") || message.hasPrefix("ERR unknown") { continue }
             // A server that takes no more clients answers the first command so, whatever it is.
@@ -86,18 +103,17 @@ final class RedisConnection {
         }
         var replies: [RedisValue] = []
         replies.reserveCapacity(commands.count)
+        builder.begin(limits)
+        builder.expect(bytes: commands.first?.expectedBytes ?? 0)
         var received = 0
-        while replies.count < commands.count {
-            if let reply = try nextReply() {
-                replies.append(reply)
-                continue
-            }
-            received += try readMore(until: deadline)
-            guard received <= limits.replyBytes else {
-                throw .replyTooLarge(address: name, limit: limits.replyBytes)
+        while true {
+            try take(&replies, to: commands)
+            guard replies.count < commands.count else { return replies }
+            received += try readMore(&replies, to: commands, until: deadline)
+            guard received <= limits.receivedBytes else {
+                throw .replyTooLarge(address: name, limit: limits.receivedBytes)
             }
         }
-        return replies
     }
 
     private func append(_ command: RedisCommand, to request: inout [UInt8]) throws(RedisError) {
@@ -119,35 +135,65 @@ final class RedisConnection {
         request += UnsafeRawBufferPointer(start: text, count: Int(length))
     }
 
-    /// The next reply, if all of it has been read.
-    private func nextReply() throws(RedisError) -> RedisValue? {
-        var reply: UnsafeMutableRawPointer?
-        guard redisReaderGetReply(reader, &reply) == REDIS_OK else { throw protocolError() }
-        guard let reply else { return nil }
-        defer { freeReplyObject(reply) }
-        return RedisValue(copying: reply.assumingMemoryBound(to: redisReply.self))
+    /// Adds the replies of which all has been read.
+    private func take(_ replies: inout [RedisValue], to commands: [RedisCommand]) throws(RedisError) {
+        while replies.count < commands.count {
+            var object: UnsafeMutableRawPointer?
+            guard redisReaderGetReply(reader, &object) == REDIS_OK else { throw protocolError() }
+            guard object != nil, let reply = builder.take() else { return }
+            replies.append(reply)
+            if replies.count < commands.count { builder.expect(bytes: commands[replies.count].expectedBytes) }
+        }
     }
 
     /// Waits for bytes and hands them to the reader; returns how many came.
-    private func readMore(until deadline: Deadline) throws(RedisError) -> Int {
-        var failure: StreamError?
-        let count = withUnsafeTemporaryAllocation(byteCount: Self.chunkBytes, alignment: 16) { buffer in
-            do throws(StreamError) {
-                let count = try stream.read(into: buffer, until: deadline)
-                let start = UnsafeRawPointer(buffer.baseAddress)?.assumingMemoryBound(to: CChar.self)
-                redisReaderFeed(reader, start, count)
+    private func readMore(
+        _ replies: inout [RedisValue],
+        to commands: [RedisCommand],
+        until deadline: Deadline
+    ) throws(RedisError) -> Int {
+        var outcome = Result<Int, RedisError>.success(0)
+        withUnsafeTemporaryAllocation(byteCount: Self.chunkBytes, alignment: 16) { buffer in
+            outcome = Result { () throws(RedisError) in
+                let count: Int
+                do throws(StreamError) {
+                    count = try stream.read(into: buffer, until: deadline)
+                } catch {
+                    throw redisError(error)
+                }
+                try feed(UnsafeRawBufferPointer(rebasing: buffer[..<count]), &replies, to: commands)
                 return count
-            } catch {
-                failure = error
-                return 0
             }
         }
-        if let failure { throw redisError(failure) }
-        return count
+        return try outcome.get()
+    }
+
+    private func feed(
+        _ chunk: UnsafeRawBufferPointer,
+        _ replies: inout [RedisValue],
+        to commands: [RedisCommand]
+    ) throws(RedisError) {
+        let isRedis = try filter.filter(
+            chunk,
+            keeps: { (length) throws(RedisError) in
+                guard length > Self.shortString else { return true }
+                // To know what it belongs to.
+                try take(&replies, to: commands)
+                return builder.keeps(length)
+            },
+            pass: { bytes in
+                redisReaderFeed(reader, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+            }
+        )
+        guard isRedis else {
+            throw .connectionLost(address: name, cause: "the answer is none of a Redis's: a line does not end")
+        }
     }
 
     /// Bytes that are read at once.
     private static let chunkBytes = 16 << 10
+    /// Shorter strings the reader may hold, whether they are kept or not.
+    private static let shortString = 1 << 10
 
     private func redisError(_ error: StreamError) -> RedisError {
         RedisError(error, address: name, limits: limits)
@@ -170,28 +216,6 @@ extension RedisError {
         case .tls(let cause): self = .tls(address: address, cause: cause)
         case .timeout: self = .timeout(address: address, after: limits.timeout)
         case .lost(let cause): self = .connectionLost(address: address, cause: cause)
-        }
-    }
-}
-
-extension RedisValue {
-    /// Copies a reply; hiredis bounds the depth of nesting at seven.
-    fileprivate init(copying reply: UnsafeMutablePointer<redisReply>) {
-        func bytes() -> [UInt8] {
-            guard let start = reply.pointee.str else { return [] }
-            return Array(UnsafeRawBufferPointer(start: start, count: reply.pointee.len))
-        }
-        switch reply.pointee.type {
-        case REDIS_REPLY_INTEGER: self = .integer(reply.pointee.integer)
-        case REDIS_REPLY_STRING, REDIS_REPLY_STATUS: self = .string(bytes())
-        case REDIS_REPLY_ERROR: self = .error(String(decoding: bytes(), as: UTF8.self))
-        case REDIS_REPLY_ARRAY:
-            self = .array(
-                (0..<reply.pointee.elements).map { index in
-                    reply.pointee.element[index].map { RedisValue(copying: $0) } ?? .null
-                }
-            )
-        default: self = .null
         }
     }
 }

@@ -146,7 +146,7 @@ extension StatusPage {
                     entry.overdue.flatMap { $0 > 0 ? "\(TimeText.duration($0))" : nil } ?? "–",
                 ]
             },
-            total: max(count - (beat.invalidCount ?? 0), beat.entries.count)
+            total: max(max(0, count) - max(0, beat.invalidCount ?? 0), beat.entries.count)
         )
     }
 
