@@ -106,8 +106,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Collectors", "Redis", "Postgres", "HTTP", "YAML", "Exposition",
-                argumentParser, logging,
+                "celery-beat-exporter", "Celery", "Collection", "Collectors", "Redis", "Postgres", "HTTP", "YAML",
+                "Exposition", argumentParser, logging,
             ],
             swiftSettings: strict
         ),

@@ -15,10 +15,10 @@ struct Service {
     }
 
     /// Runs until SIGTERM or SIGINT. `blockSignals` must have been called.
-    func run() throws(HTTPServerError) {
+    func run() throws {
         let routes = Routes(exporter: exporter, telemetryPath: configuration.telemetryPath)
         let servers = try startServers(routes)
-        exporter.start()
+        try exporter.start()
 
         let signal = waitForEnd()
         logger.info("stopping", metadata: ["signal": signal == SIGINT ? "SIGINT" : "SIGTERM"])
