@@ -6,7 +6,9 @@ import Testing
 /// FUZZ_SECONDS is the time for all of them together, FUZZ_TARGET the one to try alone. Inputs follow from FUZZ_SEED: the
 /// one that was wrong is named by the seed that makes it the first, so that FUZZ_CASES=1 tries it alone.
 @Suite(.serialized) struct FuzzTests {
-    private static let targets = valueTargets + timeTargets + configurationTargets + servedTargets + serverTargets
+    private static let targets =
+        valueTargets + timeTargets + configurationTargets + servedTargets + serverTargets
+        + postgresTargets
 
     private static let chosen = targets.filter { $0.name == setting("FUZZ_TARGET") ?? $0.name }
     private static let seconds = Double(setting("FUZZ_SECONDS") ?? "") ?? 12
