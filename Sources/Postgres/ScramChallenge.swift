@@ -22,7 +22,7 @@ struct ScramChallenge {
     private mutating func isExcessive(after byte: UInt8) -> Bool {
         if let read = rounds {
             if (0x30...0x39).contains(byte) {
-                let number = read * 10 + Int(byte - 0x30)
+                let number = min(read * 10 + Int(byte - 0x30), Self.maximumRounds + 1)
                 rounds = number
                 return number > Self.maximumRounds
             }

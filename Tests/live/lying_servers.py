@@ -261,7 +261,8 @@ LIES: dict[str, Lie] = {
         bytes(FLOOD_BYTES), row_description(1) + message(b"D", b"\0\1", 1 << 30)
     ),
     "many columns": flooding(
-        message(b"D", struct.pack("!H", 65535) + b"\xff\xff\xff\xff" * 65535), row_description(65535)
+        message(b"D", struct.pack("!H", 65535) + b"\xff\xff\xff\xff" * 65535),
+        row_description(65535),
     ),
     "descriptions without end": flooding(row_description(1000)),
     "an error of 50 MB": saying(refusal(b"E", FORGERY * 700_000) + READY),
@@ -275,5 +276,46 @@ LIES: dict[str, Lie] = {
     "a count of rounds": scram(b"2147483647"),
     "a padded count of rounds": scram(b" +00002147483647"),
     "a silent login": lambda connection: (startup(connection), silence(connection))[0],
+    "a silent server": silence,
+}
+
+
+# Redis, to whom it is all the same what it is asked. Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
+
+
+def replying(reply: bytes) -> Lie:
+    """The same to each command, however many there were, and a few more."""
+
+    def lie(connection: socket.socket) -> None:
+        while connection.recv(1 << 16):
+            connection.sendall(reply * 100)
+
+    return lie
+
+
+def replying_without_end(beginning: bytes, rest: bytes) -> Lie:
+    chunk = rest * max(1, FLOOD_BYTES // len(rest))
+
+    def lie(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(beginning)
+        while True:
+            connection.sendall(chunk)
+
+    return lie
+
+
+REDIS_LIES: dict[str, Lie] = {
+    "the least integer": replying(b":-9223372036854775808\r\n"),
+    "the greatest integer": replying(b":9223372036854775807\r\n"),
+    "a count below zero": replying(b"*-9223372036854775808\r\n"),
+    "a time at the end of time": replying(b"*2\r\n$19\r\n9223372036854775807\r\n$6\r\n999999\r\n"),
+    "an error": replying(b"-ERR " + FORGERY.replace(b"\n", b" ").replace(b"\r", b" ") + b"\r\n"),
+    "an error of 50 MB": replying_without_end(b"-ERR ", b"text \x1b[31m"),
+    "elements without end": replying_without_end(b"*67108864\r\n", b":1\r\n"),
+    "arrays in arrays": replying_without_end(b"", b"*1\r\n"),
+    "a string of a gigabyte": replying_without_end(b"$1073741824\r\n", bytes(1 << 16)),
+    "half a reply": replying(b"$1000000\r\nhalf"),
+    "no Redis": replying(bytes(range(256))),
     "a silent server": silence,
 }

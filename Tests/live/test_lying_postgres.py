@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from contents import TASK, fill_database
-from lying_servers import LIES, LyingServer, answering, encrypted, flooding, row, row_description
-from lying_servers import scram, silence
+from lying_servers import (
+    LIES,
+    LyingServer,
+    answering,
+    encrypted,
+    flooding,
+    row,
+    row_description,
+    scram,
+    silence,
+)
 from readers_application import value, values
 from servers import wait_until
 from stack import Exporter
@@ -84,14 +93,20 @@ def test_all_lies_at_once(watch: Callable[..., Exporter], database_url: str) -> 
     fill_database(database_url)
     with contextlib.ExitStack() as liars:
         servers = [liars.enter_context(LyingServer(lie)) for lie in LIES.values()]
-        urls = {name.replace(" ", "-"): address(one) for name, one in zip(LIES, servers, strict=True)}
+        urls = {
+            name.replace(" ", "-"): address(one) for name, one in zip(LIES, servers, strict=True)
+        }
         one = watch(honest=database_url, **urls)
         threads = status(one, "Threads")
 
         for name in urls:
-            wait_until(lambda name=name: len(collections(one, name)) == 4, SECONDS, f"{name} to end")
+            wait_until(
+                lambda name=name: len(collections(one, name)) == 4, SECONDS, f"{name} to end"
+            )
         start = time.time()
-        wait_until(lambda: last_success(one, "honest") > start, SECONDS, "the honest one to be read")
+        wait_until(
+            lambda: last_success(one, "honest") > start, SECONDS, "the honest one to be read"
+        )
 
         assert source_up(one.probe("honest")) == {"database": 1}
         assert value(one.probe("honest"), "celery_task_in_progress", task_name=TASK) == 1
@@ -155,7 +170,9 @@ def test_lies_under_tls(watch: Callable[..., Exporter], context: ssl.SSLContext)
             name: liars.enter_context(LyingServer(encrypted(lie, context)))
             for name, lie in lies.items()
         }
-        one = watch(**{name: address(server, "?sslmode=require") for name, server in servers.items()})
+        one = watch(
+            **{name: address(server, "?sslmode=require") for name, server in servers.items()}
+        )
         wait_until(lambda: len(failures(one)) >= 4 * len(lies), SECONDS, "all collections to fail")
 
         for name, reason in {
