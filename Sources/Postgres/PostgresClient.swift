@@ -94,7 +94,7 @@ package struct PostgresTransaction: ~Copyable {
     /// Bytes that an answer may take unless more is expected.
     package static let usualMemory = 4 << 20
     /// For an answer of up to 100,000 rows.
-    package static let largeMemory = 24 << 20
+    package static let largeMemory = 20 << 20
 
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
     ///

@@ -17,7 +17,6 @@ final class PostgresConnection: @unchecked Sendable {
     private static let maximumMessageBytes = 256 << 10
     /// Of statements in one question. Its transaction's beginning has five.
     private static let maximumResults = 20
-    private static let maximumRows = 250_000
 
     /// Connects and logs in within `timeout`.
     init(to address: PostgresAddress, timeout: Duration) throws(PostgresError) {
@@ -129,19 +128,17 @@ final class PostgresConnection: @unchecked Sendable {
         until deadline: ContinuousClock.Instant
     ) throws(PostgresError) -> [PostgresRow] {
         try send(sql, arguments, until: deadline)
-        var rows = PostgresRows()
-        var (rowCount, resultCount) = (0, 0)
+        var rows: [PostgresRow] = []
+        var (memoryUsed, resultCount) = (0, 0)
         var failure: PostgresError?
         while let result = try nextResult(until: deadline) {
             defer { libpq.PQclear(result) }
             switch libpq.PQresultStatus(result) {
             case PGRES_SINGLE_TUPLE:
-                rowCount += 1
-                Self.append(result, to: &rows)
-                guard rowCount <= Self.maximumRows else {
-                    throw .overLimit(address: name, limit: "\(Self.maximumRows) rows")
-                }
-                guard rows.memory <= memory else {
+                let row = Self.row(result)
+                rows.append(row)
+                memoryUsed += row.memory
+                guard memoryUsed <= memory else {
                     throw .overLimit(address: name, limit: "\(memory >> 20) MB of rows")
                 }
                 continue
@@ -164,7 +161,7 @@ final class PostgresConnection: @unchecked Sendable {
         }
         if libpq.PQstatus(connection) == CONNECTION_BAD { throw lost() }
         if let failure { throw failure }
-        return rows.rows
+        return rows
     }
 
     private func send(
@@ -217,15 +214,16 @@ final class PostgresConnection: @unchecked Sendable {
         .connectionLost(address: name, cause: plainLine(libpq.PQerrorMessage(connection)))
     }
 
-    private static func append(_ result: OpaquePointer, to rows: inout PostgresRows) {
-        rows.beginRow()
-        for column in 0..<max(0, libpq.PQnfields(result)) {
-            guard libpq.PQgetisnull(result, 0, column) == 0, let value = libpq.PQgetvalue(result, 0, column) else {
-                rows.append(nil)
-                continue
+    private static func row(_ result: OpaquePointer) -> PostgresRow {
+        let columns = 0..<max(0, libpq.PQnfields(result))
+        return PostgresRow(
+            columns.map { column in
+                guard libpq.PQgetisnull(result, 0, column) == 0, let value = libpq.PQgetvalue(result, 0, column) else {
+                    return nil
+                }
+                return UnsafeRawBufferPointer(start: value, count: max(0, Int(libpq.PQgetlength(result, 0, column))))
             }
-            rows.append(UnsafeRawBufferPointer(start: value, count: max(0, Int(libpq.PQgetlength(result, 0, column)))))
-        }
+        )
     }
 }
 

@@ -149,15 +149,18 @@ def encrypted(lie: Lie, context: ssl.SSLContext) -> Lie:
 
 
 def questions(connection: socket.socket) -> Iterator[bytes]:
-    """The kinds of a client's messages that want an answer: Q, or S at the end of several."""
+    """What a client asks: the text of each Q, and of the P before an S."""
     startup(connection)
     connection.sendall(GREETING)
+    text = b""
     while True:
         kind = received(connection, 1)
         (length,) = struct.unpack("!i", received(connection, 4))
-        received(connection, length - 4)
+        body = received(connection, length - 4)
+        if kind in b"QP":
+            text = body
         if kind in b"QS":
-            yield kind
+            yield text
 
 
 def silence(connection: socket.socket) -> None:
@@ -193,6 +196,40 @@ def flooding(data: bytes, before: bytes = b"") -> Lie:
             connection.sendall(chunk)
 
     return answering(answer)
+
+
+def catalogued(connection: socket.socket) -> None:
+    """Tells of tables as they should be, and of rows without end where the most are expected."""
+    rows = row(*[b"1795788357"] * 20) + row(*[b"x" * 50] * 20)
+    for question in questions(connection):
+        if b"names.title" in question:
+            columns = [
+                row(
+                    *(b"task_info", b"task_info", name, kind, b"t", b"t", b"u", b"Etc/UTC"),
+                    *(b"0", b"16385", b"r", b"public", b"t", b"f"),
+                )
+                for name, kind in COLUMNS.items()
+            ]
+            connection.sendall(row_description(14) + b"".join(columns) + TRUSTED)
+        elif b"floor(" in question or b"one_off" in question:
+            connection.sendall(row_description(20))
+            while True:
+                connection.sendall(rows * 1000)
+        elif b"pg_is_in_recovery" in question:
+            connection.sendall(row_description(4) + row(b"1795788357", b"t", b"0", b"f") + TRUSTED)
+        elif b"SELECT extract(epoch" in question:
+            connection.sendall(row_description(1) + row(b"1795788357") + TRUSTED)
+        else:
+            connection.sendall(TRUSTED)
+
+
+COLUMNS = {
+    b"task_id": b"character varying",
+    b"task_name": b"character varying",
+    b"status": b"character varying",
+    b"task_time": b"timestamp with time zone",
+    b"completed_time": b"timestamp with time zone",
+}
 
 
 def greeting_with(data: bytes) -> Lie:
@@ -257,6 +294,7 @@ LIES: dict[str, Lie] = {
     "null rows without end": flooding(
         message(b"D", struct.pack("!H", 100) + b"\xff\xff\xff\xff" * 100), row_description(100)
     ),
+    "rows without end behind true ones": catalogued,
     "a row of a gigabyte": flooding(
         bytes(FLOOD_BYTES), row_description(1) + message(b"D", b"\0\1", 1 << 30)
     ),
