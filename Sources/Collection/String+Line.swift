@@ -5,10 +5,8 @@ extension String {
     /// The same as a line: without line breaks, what would steer a terminal written out, and of bounded length.
     package var line: String {
         let text = cut(toBytes: Self.maximumLineBytes)
-        guard text.unicodeScalars.contains(where: Self.isControl) else { return text }
-        return text.unicodeScalars.reduce(into: "") { line, scalar in
-            line += Self.isControl(scalar) ? scalar.escaped(asASCII: true) : String(scalar)
-        }
+        guard text.unicodeScalars.contains(where: \.isControl) else { return text }
+        return text.unicodeScalars.reduce(into: "") { $1.append(to: &$0) }
     }
 
     /// Its beginning; where that is not all, it says so.
@@ -19,8 +17,24 @@ extension String {
         while bytes[end] & 0xc0 == 0x80 { bytes.formIndex(before: &end) }
         return "\(self[..<end])… (\(bytes.count) bytes)"
     }
+}
 
-    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value) || (0x2028...0x2029).contains(scalar.value)
+extension Unicode.Scalar {
+    /// Whether it steers a terminal or ends a line, even one beyond ASCII.
+    fileprivate var isControl: Bool {
+        value < 0x20 || (0x7f...0x9f).contains(value) || (0x2028...0x2029).contains(value)
+    }
+
+    /// Appends it to a text, as JSON writes it where it is a control character.
+    package func append(to text: inout String) {
+        switch self {
+        case "\n": text += "\\n"
+        case "\r": text += "\\r"
+        case "\t": text += "\\t"
+        case _ where isControl:
+            let digits = String(value, radix: 16)
+            text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        default: text.unicodeScalars.append(self)
+        }
     }
 }

@@ -79,7 +79,7 @@ package struct PostgresAddress: Hashable, Sendable {
 
     /// The server, as far as its name tells: two names of one server are two.
     var server: String {
-        ["host", "hostaddr", "port"].map { (parameters[$0] ?? "").lowercased() }.joined(separator: " ")
+        ["host", "hostaddr", "port", "service"].map { (parameters[$0] ?? "").lowercased() }.joined(separator: " ")
     }
 
     /// The address without user and password, for logs and errors.

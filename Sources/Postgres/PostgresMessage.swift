@@ -12,7 +12,9 @@ func plainLine(_ message: UnsafePointer<CChar>?) -> String {
     for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
         switch scalar.value {
         case 0x09, 0x0a, 0x0d, 0x85, 0x2028, 0x2029: if line.last != " " { line += " " }
-        case 0..<0x20, 0x7f...0x9f: line += scalar.escaped(asASCII: true)
+        case 0..<0x20, 0x7f...0x9f:
+            let digits = String(scalar.value, radix: 16)
+            line += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
         default: line.unicodeScalars.append(scalar)
         }
     }

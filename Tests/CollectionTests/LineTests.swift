@@ -4,7 +4,7 @@ import Testing
 @Suite struct LineTests {
     @Test(arguments: [
         ("", ""), ("one line", "one line"), ("é 🥬", "é 🥬"), ("two\r\nlines\t", "two\\r\\nlines\\t"),
-        ("\u{1b}[31m\u{9b}2J\u{7}\u{0}", "\\u{1B}[31m\\u{009B}2J\\u{07}\\0"), ("\u{2028}", "\\u{2028}"),
+        ("\u{1b}[31m\u{9b}2J\u{7}\u{0}", "\\u001b[31m\\u009b2J\\u0007\\u0000"), ("\u{2028}", "\\u2028"),
     ])
     func isOneLine(_ text: String, _ line: String) {
         #expect(text.line == line)
