@@ -112,8 +112,7 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "celery-beat-exporter", "Celery", "Collectors", "Collection", "Status", "Redis", "Postgres", "HTTP",
-                "YAML",
-                "Exposition", "LyingRedis",
+                "YAML", "Exposition", "LyingRedis",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -48,10 +48,11 @@ package struct Anomaly: Equatable, Sendable {
     init?(_ error: PostgresError, readingTable table: String) {
         switch error.advising(onTable: table) {
         case .timeout: self.init(.timeout, "table \(table): \(error.description)")
+        case .overLimit: self.init(.overLimit, "table \(table): \(error.description)")
         case .server(_, PostgresError.State.insufficientPrivilege, let message):
             self.init(.permission, "table \(table): \(message)")
         case .server(_, _, let message): self.init(error.isTimeout ? .timeout : .server, "table \(table): \(message)")
-        case .connect, .connectionLost: return nil
+        case .connect, .connectionLost, .crowded: return nil
         }
     }
 }

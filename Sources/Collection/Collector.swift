@@ -55,24 +55,24 @@ package enum ErrorReason: String, CaseIterable, Sendable {
 /// Something that spoils a value.
 package struct CollectionProblem: Equatable, Sendable {
     package let reason: ErrorReason
-    /// One line for the log. It may quote foreign data, never a secret.
+    /// One line for the log, of bounded length. It may quote foreign data, never a secret.
     package let description: String
 
     package init(_ reason: ErrorReason, _ description: String) {
         self.reason = reason
-        self.description = description
+        self.description = description.line
     }
 }
 
 /// Why a collection failed.
 package struct CollectionError: Error, Equatable {
     package let reason: ErrorReason
-    /// One line for the log.
+    /// One line for the log, of bounded length.
     package let description: String
 
     package init(_ reason: ErrorReason, _ description: String) {
         self.reason = reason
-        self.description = description
+        self.description = description.line
     }
 }
 

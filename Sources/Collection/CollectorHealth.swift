@@ -42,7 +42,9 @@ package struct CollectorHealth: Equatable, Sendable {
             lastSuccess = time
             failingSince = nil
             error = nil
-            notes = Array((collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes))
+            notes = Array(
+                (collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes).map(\.line)
+            )
         case .failure(let error):
             isSuccess = false
             isPreliminary = false

@@ -1,4 +1,5 @@
 package import Logging
+internal import Synchronization
 
 /// Runs one collector at its interval, on a thread of its own, and publishes what it brings.
 package final class CollectorLoop: Sendable {
@@ -6,7 +7,16 @@ package final class CollectorLoop: Sendable {
     private let snapshot: Snapshot
     private let interval: Duration
     private let logger: Logger
+
+    private enum Start {
+        case toCome
+        /// There was no thread to be had.
+        case failed
+        case done
+    }
+
     private let stopping = Event()
+    private let thread = Mutex(Start.toCome)
 
     package init(_ definition: CollectorDefinition, into snapshot: Snapshot, every interval: Duration, logger: Logger) {
         self.definition = definition
@@ -15,10 +25,25 @@ package final class CollectorLoop: Sendable {
         self.logger = logger
     }
 
-    /// Starts the thread, which ends some time after `stop`.
+    /// Starts the thread, which ends some time after `stop`. Where there is none to be had, the collection counts as failed,
+    /// and another call tries it again; where it runs, that does nothing.
     package func start() {
-        // The thread owns the loop until it ends.
-        DetachedThread.start { self.run() }
+        thread.withLock { thread in
+            guard thread != .done, !stopping.wait(until: .now) else { return }
+            // The thread owns the loop until it ends.
+            if DetachedThread.start({ self.run() }) {
+                thread = .done
+                return
+            }
+            let shortage = CollectionError(.overLimit, ThreadShortage().description)
+            snapshot.publish(definition.name, .failure(shortage), took: 0)
+            guard thread == .toCome else { return }
+            thread = .failed
+            logger.warning(
+                "collection failed",
+                metadata: ["collector": "\(definition.name)", "error": "\(shortage.description)"]
+            )
+        }
     }
 
     /// Lets the running collection end and starts no other.

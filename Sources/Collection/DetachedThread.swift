@@ -2,8 +2,10 @@ internal import Glibc
 
 /// Threads of our own, for what blocks: Swift's cooperative pool must not.
 package enum DetachedThread {
-    /// Runs `body` on a new thread that nobody waits for. Without a thread to have the program cannot work, and traps.
-    package static func start(_ body: @escaping @Sendable () -> Void) {
+    /// Runs `body` on a new thread that nobody waits for.
+    ///
+    /// - Returns: false where the system has no more threads.
+    package static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         let context = Unmanaged.passRetained(Body(run: body))
         var thread = pthread_t()
         let status = pthread_create(
@@ -16,8 +18,12 @@ package enum DetachedThread {
             },
             context.toOpaque()
         )
-        precondition(status == 0, "the system has no more threads")
+        guard status == 0 else {
+            context.release()
+            return false
+        }
         pthread_detach(thread)
+        return true
     }
 
     /// Names the thread that asks for it, as `ps -L` and the report of a trap show it: the first 15 bytes.
@@ -36,4 +42,12 @@ package enum DetachedThread {
             self.run = run
         }
     }
+}
+
+/// The system has no more threads for this process.
+package struct ThreadShortage: Error, CustomStringConvertible {
+    package let description =
+        "the system has no more threads for this process; raise its limit (ulimit -u, TasksMax of systemd, pids of a container)"
+
+    package init() {}
 }

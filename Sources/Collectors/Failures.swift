@@ -29,8 +29,9 @@ extension CollectionError {
             case .connect(_, let cause) where cause.contains("FATAL") && cause.contains("authentication"):
                 .authentication
             case .connect: .connect
-            case .timeout: .timeout
+            case .timeout, .crowded: .timeout
             case .connectionLost: .connectionLost
+            case .overLimit: .overLimit
             case .server where error.isTimeout: .timeout
             case .server(_, PostgresError.State.insufficientPrivilege, _): .permission
             case .server: .server

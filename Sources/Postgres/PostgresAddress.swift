@@ -5,7 +5,7 @@ internal import CLibPQ
 /// Understood: the URLs that `PostgresURL` knows, and libpq's keyword string (`host=… dbname=…`). Query parameters that
 /// libpq does not know (`conn_max_age`, `pool_size`, ...) configure the Python client; they are left out and named in
 /// `remarks`.
-package struct PostgresAddress: Equatable, Sendable {
+package struct PostgresAddress: Hashable, Sendable {
     /// libpq's keywords with their values. Holds the password.
     private(set) var parameters: [String: String]
     /// What was left out of it, for the log: each what, and what to write instead.
@@ -75,6 +75,11 @@ package struct PostgresAddress: Equatable, Sendable {
         var address = self
         address.parameters["dbname"] = database
         return address
+    }
+
+    /// The server, as far as its name tells: two names of one server are two.
+    var server: String {
+        ["host", "hostaddr", "port", "service"].map { (parameters[$0] ?? "").lowercased() }.joined(separator: " ")
     }
 
     /// The address without user and password, for logs and errors.

@@ -1,13 +1,22 @@
 internal import CLibPQ
 internal import Glibc
 
-/// One connection, owned. It blocks its thread, so it must never be used on Swift's cooperative pool.
+/// One connection, owned by whoever has it: for one thread at a time. It blocks its thread, so it must never be used on Swift's
+/// cooperative pool.
 ///
-/// After a thrown `timeout` or `connectionLost` it must be dropped.
-struct PostgresConnection: ~Copyable {
+/// After any error but `server` it must be dropped.
+final class PostgresConnection: @unchecked Sendable {
+    let address: PostgresAddress
     private let connection: OpaquePointer
-    private let address: String
+    private let relay: SocketRelay
+    private var isClosed = false
+    private let name: String
     private let timeout: Duration
+
+    /// Bytes that a server may send before it lets a client in, or before a row is at its end.
+    private static let maximumMessageBytes = 256 << 10
+    /// Of statements in one question. Its transaction's beginning has five.
+    private static let maximumResults = 20
 
     /// Connects and logs in within `timeout`.
     init(to address: PostgresAddress, timeout: Duration) throws(PostgresError) {
@@ -15,7 +24,7 @@ struct PostgresConnection: ~Copyable {
         var parameters = address.parameters
         parameters["application_name"] = "celery-beat-exporter"
         parameters["client_encoding"] = "UTF8"
-        // Without these a server that vanished would keep the socket, and the cancel thread, for many minutes.
+        // Without these a server that vanished would keep the socket for many minutes.
         parameters["keepalives_idle"] = parameters["keepalives_idle"] ?? "30"
         parameters["tcp_user_timeout"] =
             parameters["tcp_user_timeout"] ?? String(Int(timeout / .milliseconds(1)))
@@ -28,31 +37,80 @@ struct PostgresConnection: ~Copyable {
                 { libpq.PQconnectStartParams($0, $1, 0) }
             )
         else { throw .connect(address: name, cause: "out of memory") }
-
-        let deadline = ContinuousClock.now + timeout
-        // As libpq's manual asks: wait for writing first, then for whatever PQconnectPoll says.
-        var awaited = PGRES_POLLING_WRITING
-        while awaited != PGRES_POLLING_OK {
-            let failed = libpq.PQstatus(connection) == CONNECTION_BAD || awaited == PGRES_POLLING_FAILED
-            if !failed, waitForSocket(of: connection, writing: awaited == PGRES_POLLING_WRITING, until: deadline) {
-                awaited = libpq.PQconnectPoll(connection)
-                continue
-            }
-            let cause = oneLine(libpq.PQerrorMessage(connection))
+        _ = libpq.PQsetNoticeReceiver(connection, libpq_ignore_notice, nil)
+        do throws(PostgresError) {
+            relay = try Self.logIn(connection, name, timeout)
+        } catch {
             libpq.PQfinish(connection)
-            throw failed ? .connect(address: name, cause: cause) : .timeout(address: name, after: timeout)
+            throw error
         }
         guard libpq.PQsetnonblocking(connection, 1) == 0 else {
             libpq.PQfinish(connection)
             throw .connect(address: name, cause: "the socket cannot be made non-blocking")
         }
         self.connection = connection
-        self.address = name
+        self.address = address
+        self.name = name
         self.timeout = timeout
     }
 
     deinit {
+        close()
+    }
+
+    /// Ends the session. Nothing else may be done with it afterwards.
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
         libpq.PQfinish(connection)
+        relay.close()
+    }
+
+    private static func logIn(
+        _ connection: OpaquePointer,
+        _ name: String,
+        _ timeout: Duration
+    ) throws(PostgresError) -> SocketRelay {
+        let deadline = ContinuousClock.now + timeout
+        var relay: SocketRelay?
+        // As libpq's manual asks: wait for writing first, then for whatever PQconnectPoll says.
+        var awaited = PGRES_POLLING_WRITING
+        while awaited != PGRES_POLLING_OK {
+            let status = libpq.PQstatus(connection)
+            guard status != CONNECTION_BAD, awaited != PGRES_POLLING_FAILED else {
+                throw .connect(address: name, cause: plainLine(libpq.PQerrorMessage(connection)))
+            }
+            let outcome: SocketRelay.Outcome
+            let writing = awaited == PGRES_POLLING_WRITING
+            let descriptor = libpq.PQsocket(connection)
+            if status == CONNECTION_STARTED || status == CONNECTION_NEEDED {
+                outcome = waitForSocket(descriptor, writing: writing, until: deadline) ? .ready : .late
+            } else {
+                // It may have gone on to another of several servers, or to another way to encrypt.
+                if relay?.stands(before: descriptor) != true {
+                    relay = SocketRelay(before: descriptor, allowance: maximumMessageBytes)
+                }
+                guard let relay else { throw .connect(address: name, cause: "the system has no more descriptors") }
+                outcome = relay.carry(
+                    writing: writing,
+                    tls: status == CONNECTION_SSL_STARTUP ? nil : libpq.PQsslStruct(connection, "OpenSSL"),
+                    isLoggingIn: status == CONNECTION_AWAITING_RESPONSE,
+                    until: deadline
+                )
+            }
+            switch outcome {
+            case .ready: awaited = libpq.PQconnectPoll(connection)
+            case .late: throw .timeout(address: name, after: timeout)
+            case .overLimit: throw .overLimit(address: name, limit: "\(maximumMessageBytes >> 10) kB for a login")
+            case .refused(let cause): throw .connect(address: name, cause: cause)
+            }
+        }
+        let descriptor = libpq.PQsocket(connection)
+        if let relay, relay.stands(before: descriptor) { return relay }
+        guard let relay = SocketRelay(before: descriptor, allowance: maximumMessageBytes) else {
+            throw .connect(address: name, cause: "the system has no more descriptors")
+        }
+        return relay
     }
 
     /// Whether the database holds bytes of no known encoding, as old ones under the C locale do.
@@ -61,45 +119,44 @@ struct PostgresConnection: ~Copyable {
     }
 
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
-    func query(_ sql: String, _ arguments: [String], until deadline: ContinuousClock.Instant) throws(PostgresError)
-        -> [PostgresRow]
-    {
-        let sent =
-            arguments.isEmpty
-            // The simple protocol, which takes several statements at once.
-            ? libpq.PQsendQuery(connection, sql)
-            : withCStrings(arguments, []) { values, _ in
-                libpq.PQsendQueryParams(connection, sql, CInt(arguments.count), nil, values, nil, nil, 0)
-            }
-        guard sent == 1 else { throw lost() }
-        while true {
-            let pending = libpq.PQflush(connection)
-            guard pending >= 0 else { throw lost() }
-            if pending == 0 { break }
-            try wait(writing: true, until: deadline)
-            guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
-        }
-
+    ///
+    /// - Parameter memory: bytes that the rows may take.
+    func query(
+        _ sql: String,
+        _ arguments: [String],
+        memory: Int,
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) -> [PostgresRow] {
+        try send(sql, arguments, until: deadline)
         var rows: [PostgresRow] = []
+        var (memoryUsed, resultCount) = (0, 0)
         var failure: PostgresError?
-        while true {
-            while libpq.PQisBusy(connection) == 1 {
-                try wait(writing: false, until: deadline)
-                guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
-            }
-            guard let result = libpq.PQgetResult(connection) else { break }
+        while let result = try nextResult(until: deadline) {
             defer { libpq.PQclear(result) }
             switch libpq.PQresultStatus(result) {
-            case PGRES_TUPLES_OK: rows = Self.rows(of: result)
-            case PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
-            default:
-                let state = libpq.PQresultErrorField(result, shim_diagnosis_sqlstate).map { String(cString: $0) } ?? ""
-                let message = oneLine(libpq.PQresultErrorMessage(result))
+            case PGRES_SINGLE_TUPLE:
+                let row = Self.row(result)
+                rows.append(row)
+                memoryUsed += row.memory
+                guard memoryUsed <= memory else {
+                    throw .overLimit(address: name, limit: "\(memory >> 20) MB of rows")
+                }
+                continue
+            case PGRES_TUPLES_OK, PGRES_COMMAND_OK, PGRES_EMPTY_QUERY: break
+            case PGRES_FATAL_ERROR, PGRES_NONFATAL_ERROR:
+                let state = sqlState(libpq.PQresultErrorField(result, shim_diagnosis_sqlstate))
+                let message = plainLine(libpq.PQresultErrorMessage(result))
                 // Class 57P: the server shuts down or has ended this session.
                 failure =
                     state.hasPrefix("57P")
-                    ? .connectionLost(address: address, cause: message)
-                    : .server(address: address, state: state, message: message)
+                    ? .connectionLost(address: name, cause: message)
+                    : .server(address: name, state: state, message: message)
+            // COPY, of which libpq would tell again and again.
+            default: throw .connectionLost(address: name, cause: "the server answers what it was not asked")
+            }
+            resultCount += 1
+            guard resultCount <= Self.maximumResults else {
+                throw .overLimit(address: name, limit: "\(Self.maximumResults) results")
             }
         }
         if libpq.PQstatus(connection) == CONNECTION_BAD { throw lost() }
@@ -107,75 +164,67 @@ struct PostgresConnection: ~Copyable {
         return rows
     }
 
-    private func wait(writing: Bool, until deadline: ContinuousClock.Instant) throws(PostgresError) {
-        if waitForSocket(of: connection, writing: writing, until: deadline) { return }
-        cancel()
-        throw .timeout(address: address, after: timeout)
+    private func send(
+        _ sql: String,
+        _ arguments: [String],
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) {
+        let sent =
+            arguments.isEmpty
+            // The simple protocol, which takes several statements at once.
+            ? libpq.PQsendQuery(connection, sql)
+            : withCStrings(arguments, []) { values, _ in
+                libpq.PQsendQueryParams(connection, sql, CInt(arguments.count), nil, values, nil, nil, 0)
+            }
+        // Row by row: as one result they would all be in memory before the first is looked at.
+        guard sent == 1, libpq.PQsetSingleRowMode(connection) == 1 else { throw lost() }
+        relay.allowance = Self.maximumMessageBytes
+        while true {
+            let pending = libpq.PQflush(connection)
+            guard pending >= 0 else { throw lost() }
+            if pending == 0 { return }
+            try wait(writing: true, until: deadline)
+            guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
+        }
     }
 
-    /// Asks the server to stop the running query. PQcancel blocks until the server has answered, which a hung server
-    /// never does, so it gets a thread of its own; the kernel ends it through tcp_user_timeout and keepalives.
-    private func cancel() {
-        guard let cancel = libpq.PQgetCancel(connection) else { return }
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread,
-            nil,
-            { cancel in
-                var message: [CChar] = Array(repeating: 0, count: 256)
-                _ = libpq.PQcancel(OpaquePointer(cancel), &message, CInt(message.count))
-                libpq.PQfreeCancel(OpaquePointer(cancel))
-                return nil
-            },
-            UnsafeMutableRawPointer(cancel)
-        )
-        if status == 0 {
-            pthread_detach(thread)
-        } else {
-            libpq.PQfreeCancel(cancel)
+    /// A row, or how a statement ended; nil when all has come.
+    private func nextResult(until deadline: ContinuousClock.Instant) throws(PostgresError) -> OpaquePointer? {
+        // A server that never pauses is never waited for.
+        guard ContinuousClock.now < deadline else { throw .timeout(address: name, after: timeout) }
+        while libpq.PQisBusy(connection) == 1 {
+            try wait(writing: false, until: deadline)
+            guard libpq.PQconsumeInput(connection) == 1 else { throw lost() }
+        }
+        relay.allowance = Self.maximumMessageBytes
+        return libpq.PQgetResult(connection)
+    }
+
+    private func wait(writing: Bool, until deadline: ContinuousClock.Instant) throws(PostgresError) {
+        let tls = libpq.PQsslStruct(connection, "OpenSSL")
+        switch relay.carry(writing: writing, tls: tls, isLoggingIn: false, until: deadline) {
+        case .ready: return
+        case .late: throw .timeout(address: name, after: timeout)
+        case .overLimit: throw .overLimit(address: name, limit: "\(Self.maximumMessageBytes >> 10) kB for a row")
+        case .refused(let cause): throw .connectionLost(address: name, cause: cause)
         }
     }
 
     private func lost() -> PostgresError {
-        .connectionLost(address: address, cause: oneLine(libpq.PQerrorMessage(connection)))
+        .connectionLost(address: name, cause: plainLine(libpq.PQerrorMessage(connection)))
     }
 
-    private static func rows(of result: OpaquePointer) -> [PostgresRow] {
-        let columns = libpq.PQnfields(result)
-        return (0..<libpq.PQntuples(result)).map { row in
-            PostgresRow(
-                columns: (0..<columns).map { column in
-                    guard libpq.PQgetisnull(result, row, column) == 0, let start = libpq.PQgetvalue(result, row, column)
-                    else {
-                        return nil
-                    }
-                    let bytes = UnsafeRawBufferPointer(start: start, count: Int(libpq.PQgetlength(result, row, column)))
-                    return String(decoding: bytes, as: UTF8.self)
+    private static func row(_ result: OpaquePointer) -> PostgresRow {
+        let columns = 0..<max(0, libpq.PQnfields(result))
+        return PostgresRow(
+            columns.map { column in
+                guard libpq.PQgetisnull(result, 0, column) == 0, let value = libpq.PQgetvalue(result, 0, column) else {
+                    return nil
                 }
-            )
-        }
+                return UnsafeRawBufferPointer(start: value, count: max(0, Int(libpq.PQgetlength(result, 0, column))))
+            }
+        )
     }
-}
-
-/// Waits until the socket can be read (or written); false when the deadline came first.
-private func waitForSocket(of connection: OpaquePointer, writing: Bool, until deadline: ContinuousClock.Instant) -> Bool
-{
-    let events = writing ? POLLIN | POLLOUT : POLLIN
-    var descriptor = pollfd(fd: libpq.PQsocket(connection), events: Int16(events), revents: 0)
-    while true {
-        let remaining = ContinuousClock.now.duration(to: deadline)
-        guard remaining > .zero else { return false }
-        let ready = poll(&descriptor, 1, CInt(remaining / .milliseconds(1)) + 1)
-        if ready > 0 { return true }
-        // Any other failure of poll shows in libpq's next call.
-        if ready < 0, errno != EINTR { return true }
-    }
-}
-
-/// libpq's messages end in line breaks and may have several lines; a log line has one.
-private func oneLine(_ message: UnsafePointer<CChar>?) -> String {
-    guard let message else { return "no message" }
-    return String(cString: message).split { $0.isNewline || $0 == "\t" }.joined(separator: " ")
 }
 
 /// Calls `body` with two NULL-terminated arrays of C strings that live as long as the call.

@@ -3,6 +3,10 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     case connect(address: String, cause: String)
     case timeout(address: String, after: Duration)
     case connectionLost(address: String, cause: String)
+    /// The server sends more than is read, of which `limit` tells how much that is.
+    case overLimit(address: String, limit: String)
+    /// All connections that one server gets were in use by other collections.
+    case crowded(address: String, after: Duration)
     /// The server refused a statement. `state` is its SQLSTATE, one of `State` where it matters.
     case server(address: String, state: String, message: String)
 
@@ -19,8 +23,8 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     /// Whether the server or we gave up waiting: for an answer, for `statement_timeout`, for a lock.
     package var isTimeout: Bool {
         switch self {
-        case .timeout, .server(_, State.queryCanceled, _), .server(_, State.lockNotAvailable, _): true
-        case .connect, .connectionLost, .server: false
+        case .timeout, .crowded, .server(_, State.queryCanceled, _), .server(_, State.lockNotAvailable, _): true
+        case .connect, .connectionLost, .overLimit, .server: false
         }
     }
 
@@ -32,6 +36,12 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
             "wait for \(address): no answer within \(limit); it hangs, is overloaded or waits for a lock"
         case .connectionLost(let address, let cause):
             "talk to \(address): \(cause); will connect again"
+        case .overLimit(let address, let limit):
+            "talk to \(address): it sends more than \(limit), and is not read further"
+        case .crowded(let address, let limit):
+            "wait for a connection to \(address): none was free within \(limit); the exporter holds at most "
+                + "\(PostgresConnections.maximum) to one server, so there are too many targets for "
+                + "--collect.interval, or the server is slow"
         case .server(let address, let state, let message):
             "query \(address): SQLSTATE \(state): \(message)"
         }

@@ -1,14 +1,65 @@
-/// One row of a result, copied out of libpq: columns as text, or nil for NULL.
+/// One row of a result: columns as text, or nil for NULL. A column that the server has not sent is nil, too.
 package struct PostgresRow: Equatable, Sendable {
-    package let columns: [String?]
+    /// In one piece, as there may be many rows: how many columns there are, behind which byte each ends, their bytes.
+    private let storage: [UInt8]
+
+    /// Numbers beyond are none: they cannot be told exactly, and nothing that is counted has so many.
+    package static let greatestNumber = 9_007_199_254_740_992.0
+
+    private static let wordBytes = MemoryLayout<UInt32>.size
+    /// Set in the end of a NULL.
+    private static let null: UInt32 = 1 << 31
+
+    /// - Parameter values: the columns; nil for NULL.
+    init(_ values: some Collection<UnsafeRawBufferPointer?>) {
+        let bytes = values.reduce(0) { $0 + ($1?.count ?? 0) }
+        let beginning = (values.count + 1) * Self.wordBytes
+        var storage: [UInt8] = []
+        storage.reserveCapacity(beginning + bytes)
+        func append(_ word: UInt32) { withUnsafeBytes(of: word) { storage.append(contentsOf: $0) } }
+        append(UInt32(clamping: values.count))
+        var end = UInt32(clamping: beginning)
+        for value in values {
+            end += UInt32(clamping: value?.count ?? 0)
+            append(value == nil ? end | Self.null : end)
+        }
+        for value in values { if let value { storage.append(contentsOf: value) } }
+        self.storage = storage
+    }
+
+    /// Bytes that it takes, with what an array has around its elements.
+    var memory: Int { storage.capacity + 48 }
+
+    private func word(_ index: Int) -> UInt32 {
+        storage.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: index * Self.wordBytes, as: UInt32.self) }
+    }
+
+    private var count: Int { Int(word(0)) }
+
+    package var columns: [String?] { (0..<count).map { text($0) } }
 
     /// The column as text; bytes that are not UTF-8 are replaced by U+FFFD.
-    package func text(_ column: Int) -> String? { columns[column] }
+    package func text(_ column: Int) -> String? {
+        guard column >= 0, column < count else { return nil }
+        let end = word(column + 1)
+        guard end & Self.null == 0 else { return nil }
+        let start = column == 0 ? (count + 1) * Self.wordBytes : Int(word(column) & ~Self.null)
+        return String(decoding: storage[start..<Int(end)], as: UTF8.self)
+    }
 
-    package func integer(_ column: Int) -> Int64? { columns[column].flatMap { Int64($0) } }
+    /// Nil also beyond `greatestNumber`, so that sums of them and differences cannot overflow.
+    package func integer(_ column: Int) -> Int64? {
+        guard let number = text(column).flatMap({ Int64($0) }) else { return nil }
+        let greatest = Int64(Self.greatestNumber)
+        return (-greatest...greatest).contains(number) ? number : nil
+    }
 
-    package func number(_ column: Int) -> Double? { columns[column].flatMap { Double($0) } }
+    /// Nil also for infinities and beyond `greatestNumber`, so that it can be made an integer.
+    package func number(_ column: Int) -> Double? {
+        guard let number = text(column).flatMap({ Double($0) }), abs(number) <= Self.greatestNumber else { return nil }
+        return number
+    }
 
     /// PostgreSQL writes booleans as `t` and `f`.
-    package func boolean(_ column: Int) -> Bool? { columns[column].map { $0 == "t" } }
+    package func boolean(_ column: Int) -> Bool? { text(column).map { $0 == "t" } }
 }

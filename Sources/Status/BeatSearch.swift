@@ -1,3 +1,5 @@
+internal import Collection
+
 /// Where a beat that was not found was looked for, and what is there instead.
 package struct BeatSearch: Equatable, Sendable {
     /// A beat somewhere else than where it is looked for. It may be another application's.
@@ -8,8 +10,8 @@ package struct BeatSearch: Equatable, Sendable {
         package var setting: String
 
         package init(_ text: String, setting: String) {
-            self.text = text
-            self.setting = setting
+            self.text = text.line
+            self.setting = setting.line
         }
     }
 

@@ -63,7 +63,7 @@ struct BeatFinder {
                     )
                 )
             }
-            search.gaps += outcome.gaps
+            search.gaps += outcome.gaps.map(\.line)
         }
     }
 
@@ -112,6 +112,6 @@ struct BeatFinder {
                 )
             )
         }
-        search.gaps += outcome.gaps
+        search.gaps += outcome.gaps.map(\.line)
     }
 }

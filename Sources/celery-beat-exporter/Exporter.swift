@@ -52,21 +52,24 @@ final class Exporter: Sendable {
         state.withLock { $0.target.snapshot.isComplete && $0.targets.values.allSatisfy(\.snapshot.isComplete) }
     }
 
-    func start() {
+    func start() throws(ThreadShortage) {
         let state = state.withLock { $0 }
         for warning in Self.warnings(of: state.configuration) { logger.warning("\(warning)") }
+        // The thread owns the exporter until it stops, and starts what could not be started.
+        guard DetachedThread.start({ self.watch() }) else { throw ThreadShortage() }
         for target in [state.target] + state.targets.values { target.start() }
-        // The thread owns the exporter until it stops.
-        DetachedThread.start { self.watchBeats() }
     }
 
     /// Between two looks at whether beats were found.
     private static let watchInterval = Duration.seconds(1)
 
     /// One application after the other: a search may take seconds, and is in no hurry.
-    private func watchBeats() {
+    private func watch() {
         repeat {
-            for target in [target] + targets.values where !stopping.wait(until: .now) { target.beatWatch.look() }
+            for target in [target] + targets.values where !stopping.wait(until: .now) {
+                target.start()
+                target.beatWatch.look()
+            }
         } while !stopping.wait(until: .now + Self.watchInterval)
     }
 

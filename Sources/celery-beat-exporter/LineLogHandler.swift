@@ -1,3 +1,4 @@
+internal import Collection
 internal import Glibc
 internal import Logging
 internal import Status
@@ -49,8 +50,11 @@ struct LineLogHandler: LogHandler {
     ) -> String {
         let level = level == .warning ? "warn" : level.rawValue
         let pairs =
-            [("time", time), ("level", level), ("msg", message)]
-            + metadata.sorted { $0.key < $1.key }.map { ($0.key, $0.value.description) }
+            [("time", time), ("level", level), ("msg", message.cut(toBytes: String.maximumLineBytes))]
+            // They may be of anybody who is read or who asks.
+            + metadata.sorted { $0.key < $1.key }.map {
+                ($0.key, $0.value.description.cut(toBytes: String.maximumLineBytes))
+            }
         switch format {
         case .logfmt:
             return pairs.map { key, value in "\(key)=\(isBare(value) ? value : JSONText.quoted(value))" }.joined(

@@ -36,6 +36,7 @@ final class RunningTarget: Sendable {
         loops = definitions.map { CollectorLoop($0, into: snapshot, every: schedule.interval, logger: logger) }
     }
 
+    /// Starts what does not run yet: threads may have been short.
     func start() {
         for loop in loops { loop.start() }
     }

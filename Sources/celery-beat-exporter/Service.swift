@@ -15,14 +15,14 @@ struct Service {
     }
 
     /// Runs until SIGTERM or SIGINT. `blockSignals` must have been called.
-    func run() throws(HTTPServerError) {
+    func run() throws {
         let routes = Routes(
             exporter: exporter,
             telemetryPath: configuration.telemetryPath,
             enablesLifecycle: configuration.enablesLifecycle
         )
         let servers = try startServers(routes)
-        exporter.start()
+        try exporter.start()
 
         let signal = waitForEnd()
         logger.info("stopping", metadata: ["signal": signal == SIGINT ? "SIGINT" : "SIGTERM"])

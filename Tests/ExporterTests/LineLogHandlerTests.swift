@@ -34,4 +34,11 @@ import Testing
         #expect(json["b"] == hostile)
         #expect(json["level"] == "warn")
     }
+
+    @Test func foreignDataIsCut() {
+        for format in [Configuration.LogFormat.logfmt, .json] {
+            let long = String(repeating: "\u{1b}", count: 2_000_000)
+            #expect(line(long, long, format).utf8.count < 20_000)
+        }
+    }
 }

@@ -7,7 +7,8 @@ import Testing
 /// one that was wrong is named by the seed that makes it the first, so that FUZZ_CASES=1 tries it alone.
 @Suite(.serialized) struct FuzzTests {
     private static let targets =
-        valueTargets + timeTargets + configurationTargets + servedTargets + serverTargets + lyingRedisTargets
+        valueTargets + timeTargets + configurationTargets + servedTargets + serverTargets
+        + lyingRedisTargets + postgresTargets
 
     private static let chosen = targets.filter { $0.name == setting("FUZZ_TARGET") ?? $0.name }
     private static let seconds = Double(setting("FUZZ_SECONDS") ?? "") ?? 12

@@ -47,6 +47,73 @@ import Testing
         #expect(row.text(5) == "a\nb")
     }
 
+    @Test func whatIsNotThereIsNil() throws {
+        let row = try #require(
+            try rows(client(), "SELECT 9223372036854775807, 9007199254740992, 'Infinity'::float8, 'NaN'::float8, 'x'")
+                .first
+        )
+        #expect(row.integer(0) == nil)
+        #expect(row.integer(1) == 9_007_199_254_740_992)
+        #expect(row.number(0) == nil)
+        #expect([row.number(2), row.number(3), row.number(4)] == [nil, nil, nil])
+        for column in [-1, 5, .max, .min] {
+            #expect(row.text(column) == nil)
+            #expect(row.integer(column) == nil)
+            #expect(row.number(column) == nil)
+            #expect(row.boolean(column) == nil)
+        }
+        #expect(try rows(client(), "SELECT").first?.columns == [])
+    }
+
+    @Test(arguments: [
+        ("SELECT repeat('x', 300000)", "256 kB for a row"),
+        ("SELECT repeat('x', 1000) FROM generate_series(1, 10000)", "4 MB of rows"),
+        ("SELECT NULL FROM generate_series(1, 1000000)", "4 MB of rows"),
+        (
+            "SELECT " + Array(repeating: "NULL", count: 1600).joined(separator: ",") + " FROM generate_series(1, 5000)",
+            "4 MB of rows"
+        ),
+        (Array(repeating: "SELECT 1", count: 100).joined(separator: ";"), "20 results"),
+    ])
+    func tooMuchIsNotRead(_ sql: String, _ limit: String) throws {
+        let client = client()
+        let address = address.redacted
+        #expect(throws: PostgresError.overLimit(address: address, limit: limit)) { try rows(client, sql) }
+        #expect(try rows(client, "SELECT 1").count == 1)
+    }
+
+    @Test func manyRowsAreReadWhereTheyAreExpected() throws {
+        let count = 100_000
+        let rows = try client().readOnly { transaction throws(PostgresError) in
+            try transaction.query(
+                "SELECT n, 'mail.send' FROM generate_series(1, \(count)) AS n",
+                memory: PostgresTransaction.largeMemory
+            )
+        }
+        #expect(rows.count == count)
+        #expect(rows.last?.columns == ["\(count)", "mail.send"])
+    }
+
+    @Test func copyEndsTheConnectionAlone() throws {
+        let client = client()
+        let error = #expect(throws: PostgresError.self) { try rows(client, "COPY (SELECT 1) TO STDOUT") }
+        guard case .connectionLost = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(try rows(client, "SELECT 1").count == 1)
+    }
+
+    @Test func errorsAreShortLines() throws {
+        let client = client()
+        let error = #expect(throws: PostgresError.self) {
+            try rows(client, "SELECT E'a\\nb\\x1b[31m\(String(repeating: "x", count: 5000))'::integer")
+        }
+        let text = try #require(error).description
+        #expect(text.utf8.count < 1300)
+        #expect(text.unicodeScalars.allSatisfy { $0.value >= 0x20 })
+    }
+
     @Test func nothingCanBeWritten() {
         #expect(state(client(), "CREATE TABLE written (x int)") == "25006")
     }

@@ -227,7 +227,11 @@ def check_fault(
         during = wait_until(failed, SECONDS, f"{COLLECTIONS} collections to fail")
         assert up(during) == other.names
         assert present(during, source) == set()
-        assert min(last_success(during, other.collectors).values()) > beginning
+        wait_until(
+            lambda: min(last_success(watch.metrics(), other.collectors).values()) > beginning,
+            SECONDS,
+            "the other source to be read",
+        )
     restore()
     ending = time.time()
     after = wait_until(lambda: served_fully(ending), SECONDS, "everything to return")

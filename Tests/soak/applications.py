@@ -29,6 +29,7 @@ class Redis(RedisServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, arguments=["--requirepass", uuid.uuid4().hex])
         self.is_refilled = True  # by its applications, when they find it empty
+        self.is_replaced = False  # by a liar, whom only the exporter asks
 
     def url_of(self, database: int) -> str:
         return f"{self.url.rpartition('/')[0]}/{database}"
@@ -51,6 +52,7 @@ class Postgres(PostgresServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.is_refilled = True  # by its application, when it finds no tables
+        self.is_replaced = False  # by a liar, whom only the exporter asks
 
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.url, autocommit=True, connect_timeout=int(CLIENT_SECONDS))
@@ -125,6 +127,8 @@ class Application:
             if end.wait(STEP_SECONDS):
                 client.close()
                 return
+            if self.redis.is_replaced:
+                continue
             try:
                 if client.exists("redbeat::lock"):
                     self._tick(client, count)
@@ -151,6 +155,8 @@ def run_tasks(postgres: Postgres, end: threading.Event) -> None:
     for count in itertools.count(1):
         if end.wait(STEP_SECONDS):
             break
+        if postgres.is_replaced:
+            continue
         try:
             if connection is None or connection.closed:
                 connection = postgres.connect()

@@ -18,6 +18,7 @@ from functools import partial
 
 from applications import Application, ConfigurationFile, Postgres, Redis
 from contents import QUEUE
+from lying_servers import LIES, REDIS_LIES, Lie, LyingServer
 from outages import hung, killed
 
 CLIENTS = 20  # that misbehave at once
@@ -51,6 +52,7 @@ def all_faults(
             "disconnected": partial(disconnected, server),
             "garbage": partial(garbage, own, choices),
             "password": partial(new_password, server, own, port),
+            "lying": partial(lying, server, REDIS_LIES, choices),
         }.items():
             faults.append(Fault(f"redis {number} {name}", server, begin))
     for number, postgres in enumerate({one.postgres: one for one in applications}):
@@ -63,6 +65,7 @@ def all_faults(
             "locked": partial(locked, postgres),
             "sessions ended": partial(sessions_ended, postgres),
             "password": partial(new_password, postgres, own, port),
+            "lying": partial(lying, postgres, LIES, choices),
         }.items():
             faults.append(Fault(f"postgresql {number} {name}", postgres, begin))
     for name, begin in {
@@ -101,6 +104,19 @@ def replaced(server: Postgres) -> Iterator[None]:
     shutil.rmtree(server.data)
     server.start()
     yield
+
+
+@contextlib.contextmanager
+def lying(server: Redis | Postgres, lies: dict[str, Lie], choices: random.Random) -> Iterator[None]:
+    """One in its place whose answers are none."""
+    server.kill()
+    server.is_replaced = True
+    try:
+        with LyingServer(lies[choices.choice(list(lies))], server.port):
+            yield
+    finally:
+        server.start()
+        server.is_replaced = False
 
 
 @contextlib.contextmanager

@@ -71,7 +71,10 @@ package final class DatabaseSchedulerReader {
             },
             isStandby: row.boolean(3) == true
         )
-        let rows = try transaction.query(DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)")
+        let rows = try transaction.query(
+            DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)",
+            memory: PostgresTransaction.largeMemory
+        )
         reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
         reading.entryCount = rows.count
         var anomalies: [Anomaly] = []

@@ -51,7 +51,11 @@ final class TaskSource {
         let isComplete = try readEnded(transaction, from: ring.start(at: now), until: future, into: &ended)
         var unfinished: [PostgresRow] = []
         if let condition = try table.unfinished(transaction, firstParameter: 1) {
-            unfinished = try transaction.query(table.unfinishedQuery(condition), condition.parameters)
+            unfinished = try transaction.query(
+                table.unfinishedQuery(condition),
+                condition.parameters,
+                memory: PostgresTransaction.largeMemory
+            )
         }
         if !isComplete {
             let problem = "\(table.title): more than \(Self.maximumRows) groups at once; counts are too low"
@@ -86,7 +90,11 @@ final class TaskSource {
     ) throws(PostgresError) -> Bool {
         guard ended.count < Self.maximumRows else { return false }
         let query = table.endedQuery(durationBounds: configuration.durationBounds)
-        let rows = try transaction.query(query, [String(start), String(end)])
+        let rows = try transaction.query(
+            query,
+            [String(start), String(end)],
+            memory: PostgresTransaction.largeMemory
+        )
         let buckets = (end - start) / TaskRing.bucketSeconds
         guard rows.count >= TaskTable.maximumGroups, buckets > 1 else {
             ended += rows.compactMap { row($0) }

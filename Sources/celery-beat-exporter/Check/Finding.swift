@@ -1,3 +1,4 @@
+internal import Collection
 internal import Status
 
 /// One thing that `check` found.
@@ -99,6 +100,8 @@ struct Finding: Equatable, Sendable {
 
     /// The text in pieces that fit, cut at blanks; a command stays whole.
     private static func wrapped(_ text: String, after indent: Int) -> [String] {
+        // By bytes as well: a single character may have many thousands.
+        let text = text.cut(toBytes: maximumText * 4)
         let bounded = text.count > maximumText ? text.prefix(maximumText) + "…" : text[...]
         let line = JSONText.line(String(bounded))
         guard !line.hasPrefix(command), !line.hasPrefix(setting) else { return [line] }

@@ -42,7 +42,7 @@ final class ServerLook: Sendable {
 
     /// - Parameter firstLooks: of the application's collectors.
     func start(_ firstLooks: FirstLooks) {
-        DetachedThread.start { [self] in
+        let isStarted = DetachedThread.start { [self] in
             let result = Result { () throws(CollectionError) in try probe() }
             outcome.set(result)
             switch result {
@@ -51,6 +51,9 @@ final class ServerLook: Sendable {
             case .failure: for _ in collectors { firstLooks.note() }
             }
         }
+        guard !isStarted else { return }
+        outcome.set(.failure(CollectionError(.overLimit, ThreadShortage().description)))
+        for _ in collectors { firstLooks.note() }
     }
 
     /// Waits for the server.
@@ -80,9 +83,12 @@ final class CollectorLook: Sendable {
     var name: String { definition.name }
 
     func start(_ firstLooks: FirstLooks) {
-        DetachedThread.start { [self] in
+        let isStarted = DetachedThread.start { [self] in
             outcome.set(Result { () throws(CollectionError) in try look(firstLooks) })
         }
+        guard !isStarted else { return }
+        outcome.set(.failure(CollectionError(.overLimit, ThreadShortage().description)))
+        firstLooks.note()
     }
 
     /// Waits for the collector.
