@@ -50,7 +50,7 @@ struct CollectionJournal {
         at level: Logger.Level = .warning,
         metadata: Logger.Metadata = [:]
     ) {
-        let detail = detail.line
+        let detail = detail.cut()
         guard told.count < Self.maximumTold, told.insert(detail).inserted else { return }
         logger.log(level: level, message, metadata: metadata.merging(["detail": "\(detail)"]) { first, _ in first })
         if told.count == Self.maximumTold { logger.warning("further problems are counted, not logged") }

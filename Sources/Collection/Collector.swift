@@ -60,7 +60,7 @@ package struct CollectionProblem: Equatable, Sendable {
 
     package init(_ reason: ErrorReason, _ description: String) {
         self.reason = reason
-        self.description = description.line
+        self.description = description.cut()
     }
 }
 
@@ -72,7 +72,7 @@ package struct CollectionError: Error, Equatable {
 
     package init(_ reason: ErrorReason, _ description: String) {
         self.reason = reason
-        self.description = description.line
+        self.description = description.cut()
     }
 }
 

@@ -43,7 +43,7 @@ package struct CollectorHealth: Equatable, Sendable {
             failingSince = nil
             error = nil
             notes = Array(
-                (collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes).map(\.line)
+                (collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes).map { $0.cut() }
             )
         case .failure(let error):
             isSuccess = false

@@ -10,8 +10,8 @@ package struct BeatSearch: Equatable, Sendable {
         package var setting: String
 
         package init(_ text: String, setting: String) {
-            self.text = text.line
-            self.setting = setting.line
+            self.text = text.cut()
+            self.setting = setting.cut()
         }
     }
 

@@ -63,7 +63,7 @@ struct BeatFinder {
                     )
                 )
             }
-            search.gaps += outcome.gaps.map(\.line)
+            search.gaps += outcome.gaps.map { $0.cut() }
         }
     }
 
@@ -112,6 +112,6 @@ struct BeatFinder {
                 )
             )
         }
-        search.gaps += outcome.gaps.map(\.line)
+        search.gaps += outcome.gaps.map { $0.cut() }
     }
 }

@@ -50,10 +50,10 @@ struct LineLogHandler: LogHandler {
     ) -> String {
         let level = level == .warning ? "warn" : level.rawValue
         let pairs =
-            [("time", time), ("level", level), ("msg", message.cut(toBytes: String.maximumLineBytes))]
+            [("time", time), ("level", level), ("msg", message.cut())]
             // They may be of anybody who is read or who asks.
             + metadata.sorted { $0.key < $1.key }.map {
-                ($0.key, $0.value.description.cut(toBytes: String.maximumLineBytes))
+                ($0.key, $0.value.description.cut())
             }
         switch format {
         case .logfmt:

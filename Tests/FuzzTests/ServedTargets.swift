@@ -42,7 +42,7 @@ let servedTargets = [
             guard line.hasSuffix("\n"), isPlainLine(line.dropLast()) else { return "no plain line: \(line)" }
             guard format == .json else { continue }
             let read = JSONParser.parse(Array(line.utf8))
-            let cut = texts.map { $0.cut(toBytes: String.maximumLineBytes) }
+            let cut = texts.map { $0.cut() }
             guard read?["msg"] == .string(cut[0]), read?["error"] == .string(cut[1]), line.utf8.count < 15_000 else {
                 return "is not read as it was written: \(line)"
             }

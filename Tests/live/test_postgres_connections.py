@@ -17,7 +17,7 @@ from servers import PostgresServer, wait_until
 from stack import Exporter
 from test_configuration import source_up
 
-TARGETS = 300
+TARGETS = 150  # with four collections each
 HELD = 10  # connections that the exporter has to one server
 SECONDS = 120.0
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'celery-beat-exporter'"

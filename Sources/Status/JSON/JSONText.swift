@@ -1,5 +1,3 @@
-internal import Collection
-
 /// Texts as JSON writes them. They may hold foreign data: no control character, not even one beyond ASCII, is left as it is.
 package enum JSONText {
     /// The text in quotes.
@@ -9,7 +7,7 @@ package enum JSONText {
             switch scalar {
             case "\"": quoted += "\\\""
             case "\\": quoted += "\\\\"
-            default: scalar.append(to: &quoted)
+            default: append(scalar, to: &quoted)
             }
         }
         return quoted + "\""
@@ -18,7 +16,19 @@ package enum JSONText {
     /// The text as one line for a terminal: what is no control character stays as it is.
     package static func line(_ text: String) -> String {
         var line = ""
-        for scalar in text.unicodeScalars { scalar.append(to: &line) }
+        for scalar in text.unicodeScalars { append(scalar, to: &line) }
         return line
+    }
+
+    private static func append(_ scalar: Unicode.Scalar, to text: inout String) {
+        switch scalar {
+        case "\n": text += "\\n"
+        case "\r": text += "\\r"
+        case "\t": text += "\\t"
+        case _ where scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value):
+            let digits = String(scalar.value, radix: 16)
+            text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        default: text.unicodeScalars.append(scalar)
+        }
     }
 }
