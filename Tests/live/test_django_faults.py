@@ -100,7 +100,7 @@ def test_entries_of_a_live_beat(site: Site, exporter: Exporters, database_url: s
     with Watch(watcher) as watch:
         due = json.loads(site.shell(ENTRIES))
         for name in ("once", "zoned", "clocked"):
-            wait_until(lambda name=name: beat.sent(name) == 1, SECONDS, f"a run of {name}")
+            wait_until(lambda name=name: beat.sent(name) >= 1, SECONDS, f"a run of {name}")
         sample(watcher, lambda metrics: entry(metrics, "enabled", "once") == 0, "no more runs")
         if ends_itself:
             sample(watcher, lambda metrics: entry(metrics, "enabled", "ends") == 0, "its end")

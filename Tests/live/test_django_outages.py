@@ -159,7 +159,7 @@ def test_due_while_beat_is_dead(site: Site, exporter: Exporters, database_url: s
     up_is(watcher, 1)
     with Watch(watcher) as watch:
         for name in names:
-            wait_until(lambda name=name: beat.sent(name) == 1, SECONDS, f"a run of {name}")
+            wait_until(lambda name=name: beat.sent(name) >= 1, SECONDS, f"a run of {name}")
         site.shell(STORE)
         sample(
             watcher,
