@@ -80,12 +80,17 @@ struct RedisURL {
 
     private static func members(of text: String) -> [Substring] {
         let parts = text.split(separator: ";", omittingEmptySubsequences: false).map(trimmed)
+        // Whether a password ends in the part, or in one after it before another scheme.
+        var leadsToPassword = false
+        let isOfPassword =
+            parts.reversed().map { part in
+                leadsToPassword = !hasScheme(part) && (leadsToPassword || part.contains("@"))
+                return leadsToPassword
+            }.reversed() as [Bool]
         var members: [Substring] = []
         // Where the text between two semicolons begins is where its member does, if that has a scheme or ends no password.
         for (index, part) in parts.enumerated() {
-            let isOfPassword =
-                !hasScheme(part) && parts[index...].prefix { !hasScheme($0) }.contains { $0.contains("@") }
-            if isOfPassword, let last = members.popLast() {
+            if isOfPassword[index], let last = members.popLast() {
                 members.append(text[last.startIndex..<part.endIndex])
             } else if index == 0 || !part.isEmpty {
                 members.append(part)

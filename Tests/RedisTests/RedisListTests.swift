@@ -46,6 +46,11 @@ import Testing
         #expect(try RedisAddress(url: url).each.map(\.redacted) == members)
     }
 
+    @Test(.timeLimit(.minutes(1))) func aListOfAnyLengthIsRefusedSoon() {
+        let list = "redis://a" + String(repeating: ";b", count: 200_000)
+        #expect(throws: RedisAddressError.self) { try RedisAddress(url: list) }
+    }
+
     @Test func aSemicolonMayStandInAPassword() throws {
         let address = try RedisAddress(url: "redis://:a;b@h/1;redis://me:c;d;e@i;j")
         #expect(address.each.map(\.password) == ["a;b", "c;d;e", "a;b"])
