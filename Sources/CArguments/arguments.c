@@ -1,6 +1,8 @@
 #include "arguments.h"
 #include <stddef.h>
 
+extern char **environ;
+
 static int count;
 static char **values;
 
@@ -8,9 +10,11 @@ static char **values;
 //
 // Swift's CommandLine finds them by going back from `environ` on the stack (stdlib/public/stubs/CommandLine.cpp), and
 // finds none where a library has set a variable by then: `environ` is elsewhere.
-__attribute__((constructor)) static void keep(int argument_count, char **arguments) {
+__attribute__((constructor(101))) static void keep(int argument_count, char **arguments) {
     count = argument_count;
     values = arguments;
+    // After `clearenv` there is not even an empty list, and Swift's runtime looks into it.
+    if (environ == NULL) environ = values + count + 1;
 }
 
 const char *given_argument(int index) {
@@ -29,8 +33,6 @@ static const char *text(char *const *texts, int index) {
 const char *given_variable(int index) {
     return text(values + count + 1, index);
 }
-
-extern char **environ;
 
 const char *present_variable(int index) {
     return text(environ, index);

@@ -14,13 +14,13 @@ enum LoginOutcome: Equatable {
 /// and must neither hold the server up nor let clients without a password use up the processor.
 ///
 /// - What was right is right again at once, until the hash changes. Of a password only a keyed hash is kept.
-/// - At most one processor is busy, and while passwords are wrong, after the first seconds, only half of the time.
+/// - At most one processor is busy, and while passwords are wrong, after the first half minute, only half of the time.
 /// - Who is next is fair: see `LoginQueue`.
 /// - A name that does not exist costs the same work as one that does.
 package final class LoginVerifier: Sendable {
     private static let maximumRemembered = 100
     /// Rest that may be owed, so that those who log in after a start wait half as long while others guess.
-    private static let owedRest = Duration.seconds(10)
+    private static let owedRest = Duration.seconds(30)
 
     private struct State {
         var accepted: Set<[UInt8]> = []
