@@ -39,10 +39,14 @@ package final class HTTPServer {
             close(socket.descriptor)
             throw HTTPServerError(name: socket.name, cause: "libmicrohttpd did not start")
         }
-        self.loop = loop
         // The pointer is only used by the thread.
         let address = UInt(bitPattern: daemon)
-        thread = WorkThread.start { loop.run(OpaquePointer(bitPattern: address)) }
+        guard let thread = WorkThread.start({ loop.run(OpaquePointer(bitPattern: address)) }) else {
+            MHD_stop_daemon(daemon)
+            throw HTTPServerError(name: socket.name, cause: "the system has no more threads for this process")
+        }
+        self.loop = loop
+        self.thread = thread
     }
 
     /// Refuses new connections, ends the open ones and returns when the server's thread has ended.

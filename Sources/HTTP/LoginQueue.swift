@@ -84,6 +84,12 @@ struct LoginQueue {
         return displaced.finishes
     }
 
+    /// Whom to tell that nobody will be verified.
+    mutating func removeAll() -> [@Sendable (LoginOutcome) -> Void] {
+        defer { waiting = [] }
+        return waiting.flatMap(\.finishes)
+    }
+
     mutating func next() -> Login? {
         guard !waiting.isEmpty else { return nil }
         // Only its hash has changed.

@@ -6,7 +6,7 @@ internal import Synchronization
 enum LoginOutcome: Equatable {
     case accepted
     case refused
-    /// Too many others wait to be verified.
+    /// Too many others wait to be verified, or the system has no thread for that.
     case busy
 }
 
@@ -70,11 +70,8 @@ package final class LoginVerifier: Sendable {
             // Before another thread can have found out.
             wait()
             let displaced = state.queue.append(login)
-            if !state.isRunning {
-                state.isRunning = true
-                WorkThread.detach { self.run() }
-            }
-            return displaced
+            if !state.isRunning { state.isRunning = WorkThread.detach { self.run() } }
+            return state.isRunning ? displaced : displaced + state.queue.removeAll()
         }
         guard let displaced else { return .accepted }
         for finish in displaced { finish(.busy) }

@@ -10,8 +10,9 @@ package enum WorkThread {
         }
     }
 
-    /// Starts a thread, which somebody must `join`.
-    static func start(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+    /// Starts a thread, which somebody must `join`; nil where the system has no more.
+    static func start(_ body: @escaping @Sendable () -> Void) -> pthread_t? {
+        let work = Unmanaged.passRetained(Work(body))
         var thread = pthread_t()
         let status = pthread_create(
             &thread,
@@ -21,14 +22,21 @@ package enum WorkThread {
                 Unmanaged<Work>.fromOpaque(work).takeRetainedValue().body()
                 return nil
             },
-            Unmanaged.passRetained(Work(body)).toOpaque()
+            work.toOpaque()
         )
-        precondition(status == 0, "the system has no thread left")
+        guard status == 0 else {
+            work.release()
+            return nil
+        }
         return thread
     }
 
     /// Starts a thread that nobody waits for.
-    package static func detach(_ body: @escaping @Sendable () -> Void) {
-        pthread_detach(start(body))
+    ///
+    /// - Returns: false where the system has no more threads.
+    package static func detach(_ body: @escaping @Sendable () -> Void) -> Bool {
+        guard let thread = start(body) else { return false }
+        pthread_detach(thread)
+        return true
     }
 }

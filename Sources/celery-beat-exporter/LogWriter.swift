@@ -24,8 +24,8 @@ final class LogWriter: Sendable {
     }
 
     private let descriptor: CInt
-    /// A file takes what it is given, or refuses it, at once.
-    private let isFile: Bool
+    /// Whether whoever has something to say writes it: a file takes what it is given, or refuses it, at once.
+    nonisolated(unsafe) private var writesAtOnce: Bool
     /// The line that says how many were dropped.
     private let notice: @Sendable (Int) -> [UInt8]
     private let state = Mutex(State())
@@ -37,10 +37,10 @@ final class LogWriter: Sendable {
         self.descriptor = descriptor
         self.notice = notice
         var status = stat()
-        isFile = fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+        writesAtOnce = fstat(descriptor, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
         sem_init(lines, 0, 0)
-        guard !isFile else { return }
-        WorkThread.detach { [self] in
+        guard !writesAtOnce else { return }
+        writesAtOnce = !WorkThread.detach { [self] in
             while true { writeThem() }
         }
     }
@@ -58,7 +58,7 @@ final class LogWriter: Sendable {
             noteDropped(&state)
             append(Entry(bytes: line, lines: 1), to: &state)
             state.isWriting = true
-            guard isFile else { return }
+            guard writesAtOnce else { return }
             var isWritten = true
             while let entry = next(&state, after: isWritten) {
                 isWritten = writeAll(entry.bytes)

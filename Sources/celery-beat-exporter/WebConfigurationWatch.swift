@@ -1,3 +1,4 @@
+internal import Collection
 internal import Glibc
 internal import HTTP
 internal import Logging
@@ -20,7 +21,10 @@ final class WebConfigurationWatch: Sendable {
     /// Watches until the program ends.
     /// - Parameter file: what `security` was made of.
     func start(from file: WebConfigurationFile) {
-        WorkThread.detach { [self] in run(from: file) }
+        guard WorkThread.detach({ [self] in run(from: file) }) else {
+            logger.warning("web configuration is not watched", metadata: ["error": "\(ThreadShortage().description)"])
+            return
+        }
     }
 
     private func run(from file: WebConfigurationFile) {
