@@ -12,24 +12,27 @@ package final class PostgresClient {
 
     /// Runs `body` in one read-only transaction with a deadline.
     ///
-    /// Everything is set for the transaction, nothing for the session, so that a pooler in transaction mode (PgBouncer)
+    /// Names of functions, operators and types are PostgreSQL's own whatever the session's search path is; those of
+    /// relations need their schema. Everything is set for the transaction, nothing for the session, so that a pooler in transaction mode (PgBouncer)
     /// may sit between. The server gives up a little before we do; where it cannot, the query is cancelled and the
     /// connection dropped. A connection that was found dead after it had been idle is replaced once.
     package func readOnly<Value>(
+        _ relations: ReadableRelations = .tables,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
         if connection != nil {
             do {
-                return try transaction(body)
+                return try transaction(relations, body)
             } catch .connectionLost {
                 connection = nil
             }
         }
         connection = try PostgresConnection(to: address, timeout: timeout)
-        return try transaction(body)
+        return try transaction(relations, body)
     }
 
     private func transaction<Value>(
+        _ relations: ReadableRelations,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
         guard let opened = connection.take() else {
@@ -45,7 +48,9 @@ package final class PostgresClient {
             BEGIN TRANSACTION READ ONLY; \
             SET LOCAL statement_timeout = \(statementTimeout); \
             SET LOCAL lock_timeout = \(lockTimeout); \
-            SET LOCAL timezone = 'UTC'\(encoding)
+            SET LOCAL timezone = 'UTC'; \
+            SET LOCAL cursor_tuple_fraction = 1; \
+            \(PostgresTransaction.safePath)\(relations.restriction)\(encoding)
             """
         )
         let value: Value
@@ -63,6 +68,30 @@ package final class PostgresClient {
     }
 }
 
+/// What may be read in a transaction.
+package enum ReadableRelations: Sendable {
+    /// Tables, and the views that PostgreSQL itself has. The server refuses views and foreign tables of others, and tables with
+    /// a policy that would apply: whatever these call runs with the rights of the role that reads them.
+    case tables
+    /// Whatever the role may read.
+    case all
+
+    /// The setting that refuses views came with PostgreSQL 12.20, 13.16, 14.13, 15.8, 16.4 and 17.
+    /// Source: https://www.postgresql.org/docs/17/runtime-config-client.html
+    fileprivate var restriction: String {
+        let setting = "'restrict_nonsystem_relation_kind'"
+        return switch self {
+        case .all: ""
+        case .tables:
+            """
+            ; SET LOCAL row_security = off; \
+            SELECT CASE WHEN pg_catalog.current_setting(\(setting), true) IS NOT NULL \
+            THEN pg_catalog.set_config(\(setting), 'view, foreign-table', true) END
+            """
+        }
+    }
+}
+
 /// A running transaction. Dropping it instead of ending it closes the connection, which rolls it back.
 package struct PostgresTransaction: ~Copyable {
     private let connection: PostgresConnection
@@ -77,6 +106,43 @@ package struct PostgresTransaction: ~Copyable {
     package func query(_ sql: String, _ arguments: [String] = []) throws(PostgresError) -> [PostgresRow] {
         try connection.query(sql, arguments, until: deadline)
     }
+
+    /// Runs one statement with parameters and gives its rows to `body`, some at a time, until that returns false.
+    package func forEachRow(
+        of sql: String,
+        _ arguments: [String] = [],
+        _ body: (PostgresRow) -> Bool
+    ) throws(PostgresError) {
+        _ = try query("DECLARE found NO SCROLL CURSOR FOR \(sql)", arguments)
+        var rows: [PostgresRow]
+        repeat {
+            rows = try query("FETCH \(Self.rowsAtATime) FROM found")
+            for row in rows where !body(row) {
+                rows = []
+                break
+            }
+        } while rows.count >= Self.rowsAtATime
+        _ = try query("CLOSE found")
+    }
+
+    private static let rowsAtATime = 1000
+
+    /// An error as if the server had refused what its catalogue tells against.
+    package func refusal(_ state: String, _ message: String) -> PostgresError {
+        connection.refusal(state, message)
+    }
+
+    /// The schemas in which the session looks for tables, the first first.
+    package func searchPath() throws(PostgresError) -> [String] {
+        let schemas = try query(
+            "SET LOCAL search_path TO DEFAULT; SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))"
+        )
+        _ = try query(Self.safePath)
+        return schemas.compactMap { $0.text(0) }
+    }
+
+    /// Nobody but a superuser can make anything in the first, and in the other nothing that is called.
+    fileprivate static let safePath = "SET LOCAL search_path = pg_catalog, pg_temp"
 
     fileprivate consuming func end() -> PostgresConnection {
         connection

@@ -136,6 +136,10 @@ struct PostgresConnection: ~Copyable {
         }
     }
 
+    func refusal(_ state: String, _ message: String) -> PostgresError {
+        .server(address: address, state: state, message: message)
+    }
+
     private func lost() -> PostgresError {
         .connectionLost(address: address, cause: oneLine(libpq.PQerrorMessage(connection)))
     }
