@@ -36,6 +36,17 @@ NOWHERE = "127.0.0.1:1"  # nobody listens there, and the kernel says so at once
 
 
 @pytest.fixture
+def database_url(database_url: str) -> Iterator[str]:
+    """The same for its owner, who is no superuser: of one `check` warns."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE owner LOGIN PASSWORD 'owner'")
+        connection.execute("ALTER DATABASE test OWNER TO owner")
+        yield f"postgresql://owner:owner@{database_url.rpartition('@')[2]}"
+        connection.execute("ALTER DATABASE test OWNER TO celery")
+        connection.execute("DROP OWNED BY owner CASCADE; DROP ROLE owner")
+
+
+@pytest.fixture
 def shop(redis_url: str, application: Applications) -> Application:
     """An application whose beat ticks and sends every second, and has an entry that is off."""
     shop = application(

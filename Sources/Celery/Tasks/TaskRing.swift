@@ -101,10 +101,14 @@ struct TaskRing {
         var inProgress: [String: Int] = [:]
 
         /// Applications make states of their own, perhaps one for each percent.
-        static let maximumStates = 20
+        private static let maximumStates = 20
+
+        static func hasRoom(_ states: [String: Int]) -> Bool {
+            states.count - (states[TaskTable.otherState] == nil ? 0 : 1) < maximumStates
+        }
 
         mutating func add(_ count: Int, inProgress status: String) {
-            let isKept = inProgress[status] != nil || inProgress.count < Self.maximumStates
+            let isKept = inProgress[status] != nil || Self.hasRoom(inProgress)
             inProgress[isKept ? status : TaskTable.otherState, default: 0].count(count)
         }
     }
@@ -201,7 +205,7 @@ struct TaskRing {
         guard reading != nil else { return }
         let name = name(task)
         let states = reading?.inProgress[name]
-        let isKept = states?[status] != nil || states?.count ?? 0 < Totals.maximumStates
+        let isKept = states?[status] != nil || Totals.hasRoom(states ?? [:])
         reading?.inProgress[name, default: [:]][isKept ? status : TaskTable.otherState, default: 0].count(count)
     }
 
