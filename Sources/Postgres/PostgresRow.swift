@@ -31,7 +31,9 @@ package struct PostgresRow: Equatable, Sendable {
     package func count(_ column: Int) -> Int? { integer(column).map { Int(max(0, $0)) } }
 
     /// A finite number.
-    package func number(_ column: Int) -> Double? { text(column).flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil } }
+    package func number(_ column: Int) -> Double? {
+        text(column).flatMap { Double($0) }.flatMap { $0.isFinite ? $0 : nil }
+    }
 
     /// A time in Unix seconds; nil for those that are infinite, or beyond every calendar.
     package func time(_ column: Int) -> Double? { number(column).flatMap { abs($0) < Self.latestTime ? $0 : nil } }

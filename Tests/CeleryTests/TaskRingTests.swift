@@ -190,7 +190,9 @@ import Testing
         for count in [Int.max, .min, 0, .max] {
             let index = count == 0 ? Int.max : 1
             let sum = count == 0 ? Double.infinity : .nan
-            let rows = [row("a", count: count, index: index, sum: sum, retries: count), row("a", count: .max, retries: .max)]
+            let rows = [
+                row("a", count: count, index: index, sum: sum, retries: count), row("a", count: .max, retries: .max),
+            ]
             ring.observe(rows + rows, inProgress: [("a", "STARTED", .max), ("a", "STARTED", .min)], at: Self.now)
         }
         let a = try #require(aggregate(ring, "a"))

@@ -50,7 +50,8 @@ import Testing
     /// Whatever the session's search path is.
     @Test func namesAreLookedForInPostgresItselfAlone() throws {
         let address = try PostgresAddress(
-            (ProcessInfo.processInfo.environment["TEST_DATABASE_URL"] ?? "") + "?options=-csearch_path%3Dinformation_schema,%22a,b%22"
+            (ProcessInfo.processInfo.environment["TEST_DATABASE_URL"] ?? "")
+                + "?options=-csearch_path%3Dinformation_schema,%22a,b%22"
         )
         let client = PostgresClient(address: address, timeout: .seconds(60))
         let (schemas, path) = try client.readOnly { transaction throws(PostgresError) in

@@ -14,19 +14,23 @@ import Testing
         #expect(row.boolean(column) == nil)
     }
 
-    @Test(arguments: [
-        ("9223372036854775807", 1 << 53, 1 << 53), ("-9223372036854775808", -(1 << 53), 0), ("-1", -1, 0),
-        ("9223372036854775808", nil, nil), ("1e3", nil, nil), ("", nil, nil), ("NaN", nil, nil), ("7", 7, 7),
-    ] as [(String, Int64?, Int?)])
+    @Test(
+        arguments: [
+            ("9223372036854775807", 1 << 53, 1 << 53), ("-9223372036854775808", -(1 << 53), 0), ("-1", -1, 0),
+            ("9223372036854775808", nil, nil), ("1e3", nil, nil), ("", nil, nil), ("NaN", nil, nil), ("7", 7, 7),
+        ] as [(String, Int64?, Int?)]
+    )
     func wholeNumbers(text: String, integer: Int64?, count: Int?) {
         #expect(PostgresRow(columns: [text]).integer(0) == integer)
         #expect(PostgresRow(columns: [text]).count(0) == count)
     }
 
-    @Test(arguments: [
-        ("NaN", nil, nil), ("Infinity", nil, nil), ("-Infinity", nil, nil), ("1e999", nil, nil), ("x", nil, nil),
-        ("1e300", 1e300, nil), ("-1e11", -1e11, nil), ("1795222000.25", 1_795_222_000.25, 1_795_222_000.25),
-    ] as [(String, Double?, Double?)])
+    @Test(
+        arguments: [
+            ("NaN", nil, nil), ("Infinity", nil, nil), ("-Infinity", nil, nil), ("1e999", nil, nil), ("x", nil, nil),
+            ("1e300", 1e300, nil), ("-1e11", -1e11, nil), ("1795222000.25", 1_795_222_000.25, 1_795_222_000.25),
+        ] as [(String, Double?, Double?)]
+    )
     func numbersAndTimes(text: String, number: Double?, time: Double?) {
         #expect(PostgresRow(columns: [text]).number(0) == number)
         #expect(PostgresRow(columns: [text]).time(0) == time)

@@ -92,7 +92,10 @@ package final class DatabaseSchedulerReader {
             )
         } else if bytes > Self.maximumBytes {
             anomalies.append(
-                Anomaly(.overLimit, "periodic tasks with more than \(Self.maximumBytes) bytes of names; the rest is not read")
+                Anomaly(
+                    .overLimit,
+                    "periodic tasks with more than \(Self.maximumBytes) bytes of names; the rest is not read"
+                )
             )
         }
         for entry in reading.entries where entry.timing == .invalid {

@@ -19,7 +19,8 @@ struct DatabaseSchedulerTables {
         RelationCatalog.Wanted(
             tasksTitle,
             columns: [
-                "name", "task", "enabled", "queue", "last_run_at", "total_run_count", "date_changed", "start_time", "expires",
+                "name", "task", "enabled", "queue", "last_run_at", "total_run_count", "date_changed", "start_time",
+                "expires",
                 "one_off", "interval_id", "crontab_id", "clocked_id", "solar_id",
             ]
         ),
@@ -62,7 +63,9 @@ struct DatabaseSchedulerTables {
 
     /// Why a table is not read.
     private static func problem(_ relation: Relation) -> Anomaly? {
-        if let refusal = relation.refusal(advice: "make it the table that django-celery-beat's migrations make") { return refusal }
+        if let refusal = relation.refusal(advice: "make it the table that django-celery-beat's migrations make") {
+            return refusal
+        }
         // Casts of other types are their makers' own.
         let foreign = relation.columns.values.filter { $0.origin != .builtIn }.min { $0.name < $1.name }
         return foreign.map { column in

@@ -139,9 +139,13 @@ private struct PipelineQueries {
 
     /// What makes the missing index on the root; nil where there is one.
     private var rootIndexStatement: String? {
-        if let own = table.columns[.root] { return table.relation.kind.indexStatement(on: table.relation.shownName, own) }
+        if let own = table.columns[.root] {
+            return table.relation.kind.indexStatement(on: table.relation.shownName, own)
+        }
         for detail in table.details {
-            if let other = detail.columns[.root] { return detail.relation.kind.indexStatement(on: detail.relation.shownName, other) }
+            if let other = detail.columns[.root] {
+                return detail.relation.kind.indexStatement(on: detail.relation.shownName, other)
+            }
         }
         return nil
     }

@@ -129,7 +129,10 @@ struct Relation: Equatable, Sendable {
         }
         guard now.hazard == nil, columns.allSatisfy({ now.columns[$0.key]?.type == $0.value.type }) else {
             let problem = now.hazard?.description ?? "has other columns"
-            throw transaction.refusal(PostgresError.State.wrongObjectType, "\(shownName) \(problem) since it was looked at")
+            throw transaction.refusal(
+                PostgresError.State.wrongObjectType,
+                "\(shownName) \(problem) since it was looked at"
+            )
         }
     }
 }

@@ -45,7 +45,8 @@ struct RelationCatalog {
             columns[identifier, default: [:]][column.name] = column
         }
         for row in rows.prefix(Self.maximumRows) {
-            guard let relation = Self.relation(row, columns), let wanted = wanted.first(where: { $0.title == relation.title }),
+            guard let relation = Self.relation(row, columns),
+                let wanted = wanted.first(where: { $0.title == relation.title }),
                 found[relation.title]?.contains(where: { $0.identifier == relation.identifier }) != true
             else { continue }
             found[wanted.title, default: []].append(relation)
@@ -70,7 +71,9 @@ struct RelationCatalog {
     /// - Parameter named: relations that someone has named with their schemas, so that all is said.
     func doubles(except named: Set<Int64> = []) -> [String] {
         found.values.compactMap { relations in
-            guard relations.count > 1, let first = relations.first, !named.contains(first.identifier) else { return nil }
+            guard relations.count > 1, let first = relations.first, !named.contains(first.identifier) else {
+                return nil
+            }
             let others = relations.dropFirst().map { "\($0.name) of \($0.owner)" }.joined(separator: ", ")
             return "there are several \(first.title): \(first.name) of \(first.owner) is read, \(others) is not; "
                 + "remove what is not the application's, or leave one in the search path"
@@ -80,7 +83,8 @@ struct RelationCatalog {
     // MARK: Rows
 
     private static func relation(_ row: PostgresRow, _ columns: [Int64: [String: Relation.Column]]) -> Relation? {
-        guard let title = row.text(0), let identifier = row.integer(1), let schema = row.text(3), let name = row.text(4),
+        guard let title = row.text(0), let identifier = row.integer(1), let schema = row.text(3),
+            let name = row.text(4),
             let quotedSchema = row.text(5), let quotedName = row.text(6)
         else { return nil }
         let qualified = "\(quotedSchema).\(quotedName)"

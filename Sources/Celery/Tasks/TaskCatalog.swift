@@ -91,7 +91,8 @@ struct TaskCatalog {
         )
     }
 
-    private mutating func detail(_ detail: TaskTableDefinition.Detail, _ catalog: RelationCatalog) -> TaskTable.Detail? {
+    private mutating func detail(_ detail: TaskTableDefinition.Detail, _ catalog: RelationCatalog) -> TaskTable.Detail?
+    {
         guard let relation = catalog.relation(detail.table) else { return nil }
         if let grant = relation.missingGrant {
             anomalies.append(Anomaly(.permission, "table \(detail.table) may not be read; run: \(grant)"))

@@ -43,7 +43,10 @@ final class TaskSource {
     static func now(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> Int64 {
         let time = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.time(0)
         guard let time else {
-            throw transaction.refusal(PostgresError.State.datetimeOverflow, "the server's clock tells no time that can be")
+            throw transaction.refusal(
+                PostgresError.State.datetimeOverflow,
+                "the server's clock tells no time that can be"
+            )
         }
         return Int64(time)
     }
@@ -73,7 +76,8 @@ final class TaskSource {
             }
         }
         if unfinished >= TaskTable.maximumUnfinished {
-            let problem = "\(table.title): over \(TaskTable.maximumUnfinished) tasks in progress; the rest is not counted"
+            let problem =
+                "\(table.title): over \(TaskTable.maximumUnfinished) tasks in progress; the rest is not counted"
             anomalies.append(Anomaly(.overLimit, problem))
         }
         self.now = now

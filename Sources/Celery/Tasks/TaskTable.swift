@@ -120,7 +120,9 @@ struct TaskTable: Equatable, Sendable {
         let name = "[A-Za-z_][A-Za-z0-9_.]*"
         var sources: [String] = []
         if let result = columns[.result] {
-            sources.append("substring(left(\(result.text("t.\(result.quoted)")), 10000) from '\"exc_type\": *\"(\(name))\"')")
+            sources.append(
+                "substring(left(\(result.text("t.\(result.quoted)")), 10000) from '\"exc_type\": *\"(\(name))\"')"
+            )
         }
         if let error = columns[.error] {
             sources.append("substring(left(\(error.text("t.\(error.quoted)")), 1000) from '^(\(name))(?:[:(]|\\s*$)')")
