@@ -39,9 +39,7 @@ NOWHERE = "127.0.0.1:1"  # nobody listens there, and the kernel says so at once
 def owner_url(database_url: str) -> Iterator[str]:
     """A new database for its owner, who is no superuser: of one `check` warns."""
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "CREATE ROLE owner LOGIN PASSWORD 'owner' IN ROLE pg_read_all_stats, pg_read_all_data"
-        )
+        connection.execute("CREATE ROLE owner LOGIN PASSWORD 'owner'")
         connection.execute("ALTER DATABASE test OWNER TO owner")
         yield f"postgresql://owner:owner@{database_url.rpartition('@')[2]}"
         connection.execute("ALTER DATABASE test OWNER TO celery")
@@ -262,7 +260,7 @@ def test_a_redis_of_several_servers(folder: Path, redis_url: str) -> None:
 
 
 def test_a_database_scheduler(
-    site: Site, database_url: str, owner_url: str, shared_postgres: PostgresServer
+    site: Site, database_url: str, shared_postgres: PostgresServer
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         beat = site.beat()
@@ -270,11 +268,11 @@ def test_a_database_scheduler(
 
         def django(url: str) -> Answer:
             answer = check("--beat.scheduler=django", DATABASE_URL=url)
-            # No task table.
-            assert [level for level, _ in answer.of("tasks")] == ["warn"]
+            # No task table, and some ask as a superuser.
+            assert {level for level, _ in answer.of("tasks")} == {"warn"}
             return answer
 
-        answer = django(owner_url)
+        answer = django(database_url)
         assert answer.said("ok", "django", "alive: last sign of life")
         assert answer.said("ok", "django", "1 entry")
         assert len(answer.of("django")) == 2
