@@ -231,7 +231,9 @@ def test_one_character_of_half_a_megabyte(
     fill_redis(redis_url, [MARKS])
     database.execute(celery_signals.SCHEMA + celery_signals.TASK_LOGS_SCHEMA + DJANGO)
     database.execute("ALTER TABLE task_info ALTER task_name TYPE text")
-    database.execute("ALTER TABLE worker_status ALTER worker_name TYPE text")
+    database.execute(
+        "ALTER TABLE worker_status DROP CONSTRAINT worker_status_pkey, ALTER worker_name TYPE text"
+    )
     database.execute("INSERT INTO worker_status VALUES (%s, 'ONLINE', 0, 0, 0, now())", [MARKS])
     database.execute(
         "INSERT INTO task_info (task_id, task_name, status, task_time, completed_time)"
