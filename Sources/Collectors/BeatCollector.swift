@@ -46,7 +46,13 @@ package struct BeatCollector: Collector {
 
     /// Of a beat with django-celery-beat's DatabaseScheduler, whose tables `reader` reads; the rest as above.
     package init(_ reader: DatabaseSchedulerReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init("django", scheduledQueues, maximumEntrySeries, isNothing: { _ in !reader.hasTables }) {
+        self.init(
+            "django",
+            scheduledQueues,
+            maximumEntrySeries,
+            isNothing: { _ in !reader.hasTables },
+            advice: { reader.advice }
+        ) {
             () throws(CollectionError) in
             do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
         }

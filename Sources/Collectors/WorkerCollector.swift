@@ -17,7 +17,7 @@ package struct WorkerCollector: Collector {
             return Collected(
                 state.map(Self.families) ?? [],
                 problems: anomalies.map { CollectionProblem($0) },
-                advice: reader.advice.map { [$0] } ?? []
+                advice: reader.advice
             )
         } catch {
             throw CollectionError(error)

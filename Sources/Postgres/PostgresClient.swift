@@ -20,10 +20,12 @@ package final class PostgresClient {
 
     /// Runs `body` in one read-only transaction with a deadline.
     ///
-    /// Everything is set for the transaction, nothing for the session, so that a pooler in transaction mode (PgBouncer)
-    /// may sit between. The server gives up a little before we do; where it cannot, the connection is dropped. A connection
-    /// that was found dead after it had been idle is replaced once.
+    /// Names of functions, operators and types are PostgreSQL's own whatever the session's search path is; those of
+    /// relations need their schema. Everything is set for the transaction, nothing for the session, so that a pooler in
+    /// transaction mode (PgBouncer) may sit between. The server gives up a little before we do; where it cannot, the
+    /// connection is dropped. A connection that was found dead after it had been idle is replaced once.
     package func readOnly<Value>(
+        _ relations: ReadableRelations = .tables,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
         let idle: PostgresConnection?
@@ -39,16 +41,17 @@ package final class PostgresClient {
         }
         if let idle {
             do {
-                return try transaction(on: idle, keptAs: &kept, body)
+                return try transaction(relations, on: idle, keptAs: &kept, body)
             } catch .connectionLost {
                 idle.close()
             }
         }
-        return try transaction(on: PostgresConnection(to: address, timeout: timeout), keptAs: &kept, body)
+        return try transaction(relations, on: PostgresConnection(to: address, timeout: timeout), keptAs: &kept, body)
     }
 
     /// - Parameter kept: gets the connection where it can be used again.
     private func transaction<Value>(
+        _ relations: ReadableRelations,
         on connection: PostgresConnection,
         keptAs kept: inout PostgresConnection?,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
@@ -63,7 +66,9 @@ package final class PostgresClient {
             BEGIN TRANSACTION READ ONLY; \
             SET LOCAL statement_timeout = \(statementTimeout); \
             SET LOCAL lock_timeout = \(lockTimeout); \
-            SET LOCAL timezone = 'UTC'\(encoding)
+            SET LOCAL timezone = 'UTC'; \
+            SET LOCAL cursor_tuple_fraction = 1; \
+            \(PostgresTransaction.safePath)\(relations.restriction)\(encoding)
             """
         )
         let value: Value
@@ -81,6 +86,30 @@ package final class PostgresClient {
     }
 }
 
+/// What may be read in a transaction.
+package enum ReadableRelations: Sendable {
+    /// Tables, and the views that PostgreSQL itself has. The server refuses views and foreign tables of others, and tables with
+    /// a policy that would apply: whatever these call runs with the rights of the role that reads them.
+    case tables
+    /// Whatever the role may read.
+    case all
+
+    /// The setting that refuses views came with PostgreSQL 12.20, 13.16, 14.13, 15.8, 16.4 and 17.
+    /// Source: https://www.postgresql.org/docs/17/runtime-config-client.html
+    fileprivate var restriction: String {
+        let setting = "'restrict_nonsystem_relation_kind'"
+        return switch self {
+        case .all: ""
+        case .tables:
+            """
+            ; SET LOCAL row_security = off; \
+            SELECT CASE WHEN pg_catalog.current_setting(\(setting), true) IS NOT NULL \
+            THEN pg_catalog.set_config(\(setting), 'view, foreign-table', true) END
+            """
+        }
+    }
+}
+
 /// A running transaction.
 package struct PostgresTransaction: ~Copyable {
     private let connection: PostgresConnection
@@ -93,7 +122,7 @@ package struct PostgresTransaction: ~Copyable {
 
     /// Bytes that an answer may take unless more is expected.
     package static let usualMemory = 4 << 20
-    /// For an answer of up to 100,000 rows.
+    /// For some rows at a time of an answer that may have many.
     package static let largeMemory = 20 << 20
 
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
@@ -106,4 +135,41 @@ package struct PostgresTransaction: ~Copyable {
     ) throws(PostgresError) -> [PostgresRow] {
         try connection.query(sql, arguments, memory: memory, until: deadline)
     }
+
+    /// Runs one statement with parameters and gives its rows to `body`, some at a time, until that returns false.
+    package func forEachRow(
+        of sql: String,
+        _ arguments: [String] = [],
+        _ body: (PostgresRow) -> Bool
+    ) throws(PostgresError) {
+        _ = try query("DECLARE found NO SCROLL CURSOR FOR \(sql)", arguments)
+        var rows: [PostgresRow]
+        repeat {
+            rows = try query("FETCH \(Self.rowsAtATime) FROM found", memory: Self.largeMemory)
+            for row in rows where !body(row) {
+                rows = []
+                break
+            }
+        } while rows.count >= Self.rowsAtATime
+        _ = try query("CLOSE found")
+    }
+
+    private static let rowsAtATime = 1000
+
+    /// An error as if the server had refused what its catalogue tells against.
+    package func refusal(_ state: String, _ message: String) -> PostgresError {
+        connection.refusal(state, message)
+    }
+
+    /// The schemas in which the session looks for tables, the first first.
+    package func searchPath() throws(PostgresError) -> [String] {
+        let schemas = try query(
+            "SET LOCAL search_path TO DEFAULT; SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))"
+        )
+        _ = try query(Self.safePath)
+        return schemas.compactMap { $0.text(0) }
+    }
+
+    /// Nobody but a superuser can make anything in the first, and in the other nothing that is called.
+    fileprivate static let safePath = "SET LOCAL search_path = pg_catalog, pg_temp"
 }

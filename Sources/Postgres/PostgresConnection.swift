@@ -210,6 +210,10 @@ final class PostgresConnection: @unchecked Sendable {
         }
     }
 
+    func refusal(_ state: String, _ message: String) -> PostgresError {
+        .server(address: name, state: state, message: message)
+    }
+
     private func lost() -> PostgresError {
         .connectionLost(address: name, cause: plainLine(libpq.PQerrorMessage(connection)))
     }
@@ -217,7 +221,7 @@ final class PostgresConnection: @unchecked Sendable {
     private static func row(_ result: OpaquePointer) -> PostgresRow {
         let columns = 0..<max(0, libpq.PQnfields(result))
         return PostgresRow(
-            columns.map { column in
+            columns.map { (column) -> UnsafeRawBufferPointer? in
                 guard libpq.PQgetisnull(result, 0, column) == 0, let value = libpq.PQgetvalue(result, 0, column) else {
                     return nil
                 }

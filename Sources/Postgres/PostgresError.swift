@@ -14,8 +14,10 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     /// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
     package enum State {
         package static let insufficientPrivilege = "42501"
+        package static let datetimeOverflow = "22008"
         package static let undefinedColumn = "42703"
         package static let undefinedTable = "42P01"
+        package static let wrongObjectType = "42809"
         static let queryCanceled = "57014"
         static let lockNotAvailable = "55P03"
     }

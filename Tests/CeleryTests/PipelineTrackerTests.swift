@@ -36,6 +36,29 @@ import Testing
         )
     }
 
+    @Test func numbersBeyondReasonEndNothing() {
+        var tracker = PipelineTracker(configuration: configuration)
+        let numbers = [Int.min, -1, 0, 1 << 53, .max]
+        let times: [Double] = [-1e11, 0, 1e11, 1e308, -1e308]
+        for (index, number) in numbers.enumerated() {
+            for time in times {
+                let reading = PipelineReading(
+                    root: "\(index) \(time)",
+                    rootTask: "first",
+                    members: number,
+                    succeeded: number,
+                    failed: numbers[numbers.count - 1 - index],
+                    total: number,
+                    start: -time,
+                    end: time,
+                    failure: time
+                )
+                _ = observe(&tracker, at: Double(index), reading)
+            }
+        }
+        #expect(observe(&tracker, at: 99, reading("r", failed: 1, failure: 98)).first?.results["FAILURE"] != nil)
+    }
+
     private func observe(
         _ tracker: inout PipelineTracker,
         at time: Double,

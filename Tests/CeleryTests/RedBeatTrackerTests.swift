@@ -381,7 +381,7 @@ import Testing
             ]
             _ = tracker.observe(reading(tick: Double(round), age: 0, entries))
         }
-        #expect(tracker.observe(reading(tick: 0, age: 0)).schedule?.tasksSent["t"] == .max)
+        #expect(tracker.observe(reading(tick: 0, age: 0)).schedule?.tasksSent["t"] == Int.largestCount)
     }
 
     @Test func namesOfTasksAreBounded() {

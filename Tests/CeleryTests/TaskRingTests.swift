@@ -130,6 +130,92 @@ import Testing
         #expect(ring.start(at: Self.now + 100_000) == Self.now + 100_000 - 6 * 3600)
     }
 
+    @Test func whatWasNotAskedForIsDropped() throws {
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        let strays = [Int64.min, -1, 0, (Self.now - 200) / 10, (Self.now + 700) / 10, .max].map { bucket in
+            var row = row("a")
+            row.bucket = bucket
+            return row
+        }
+        for _ in 1...2 { ring.observe(strays + [row("b")], inProgress: [], at: Self.now) }
+        #expect(ring.aggregates(at: Self.now).map(\.name) == ["b"])
+        #expect(aggregate(ring, "b")?.results["SUCCESS"] == 1)
+    }
+
+    @Test func cellsThatAreGoneAreForgottenAndStayInTheWindows() throws {
+        var configuration = configuration
+        configuration.maximumExceptions = .max
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        // Each reading shows other exceptions, as a view with random() does; so many would not fit together.
+        for reading in 0..<5 {
+            ring.begin(at: Self.now)
+            for number in 0..<TaskRing.maximumCells / 3 {
+                var row = row("a", "FAILURE", age: Int64(number % 90))
+                row.exception = "\(reading) \(number)"
+                ring.add(row)
+            }
+            let isComplete = ring.end(at: Self.now)
+            #expect(isComplete)
+        }
+        let failures = try #require(aggregate(ring, "a")?.results["FAILURE"])
+        #expect(failures == 5 * (TaskRing.maximumCells / 3))
+        #expect(aggregate(ring, "a")?.successRatios.map(\.ended) == [failures, failures])
+    }
+
+    @Test func cellsBeyondTheBoundAreToldAndNotCounted() {
+        var configuration = configuration
+        configuration.maximumExceptions = .max
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        ring.begin(at: Self.now)
+        for number in 0...TaskRing.maximumCells {
+            var row = row("a", "FAILURE", index: nil)
+            row.exception = String(number)
+            ring.add(row)
+        }
+        let isComplete = ring.end(at: Self.now)
+        #expect(!isComplete)
+        #expect(aggregate(ring, "a")?.results["FAILURE"] == TaskRing.maximumCells)
+    }
+
+    @Test func amountsBeyondReasonEndNothing() throws {
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        for count in [Int.max, .min, 0, .max] {
+            let index = count == 0 ? Int.max : 1
+            let sum = count == 0 ? Double.infinity : .nan
+            let rows = [
+                row("a", count: count, index: index, sum: sum, retries: count), row("a", count: .max, retries: .max),
+            ]
+            ring.observe(rows + rows, inProgress: [("a", "STARTED", .max), ("a", "STARTED", .min)], at: Self.now)
+        }
+        let a = try #require(aggregate(ring, "a"))
+        #expect(a.results["SUCCESS"] == Int.largestCount)
+        #expect(a.retries == Int.largestCount)
+        #expect(a.inProgress == ["STARTED": Int.largestCount])
+        var twice = a
+        twice.add(a)
+        #expect(twice.results == a.results)
+    }
+
+    @Test func aClockThatIsSetBackCountsNothingTwice() {
+        let cap = LabelCap(configuration)
+        var ring = TaskRing(configuration: configuration, cap: cap)
+        ring.observe([], inProgress: [], at: Self.now)
+        ring.observe([row("a")], inProgress: [], at: Self.now)
+        ring.observe([], inProgress: [], at: Self.now + 7200)
+        ring.observe([row("a")], inProgress: [], at: Self.now + 60)
+        #expect(aggregate(ring, "a")?.results["SUCCESS"] == 1)
+        ring.observe([row("a"), row("a", age: -65)], inProgress: [], at: Self.now + 70)
+        #expect(aggregate(ring, "a")?.results["SUCCESS"] == 2)
+    }
+
     @Test func failuresByException() throws {
         var configuration = configuration
         configuration.maximumExceptions = 1

@@ -32,13 +32,10 @@ import Testing
     private func table(_ title: String, _ identifier: Int64) -> TaskTable {
         TaskTable(
             definition: TaskTableDefinition(table: title, columns: [:]),
-            identifier: identifier,
-            name: title,
-            kind: .table,
+            relation: Relation(title, identifier),
             columns: [:],
             details: [],
-            zone: "UTC",
-            estimatedRows: 0
+            zone: "UTC"
         )
     }
 
@@ -79,5 +76,55 @@ import Testing
         #expect(titles(selection) == [["a", "b"], [], []])
         selection.update([table("a", 10)]) { _, _ in true }
         #expect(titles(selection) == [["a"], [], []])
+    }
+}
+
+@Suite struct RelationTests {
+    private static let state = Relation.Column(name: "state", type: "shop.state", origin: .enumeration, isIndexed: true)
+
+    @Test func valuesOfOthersTypesAreReadByTheirOutputAlone() {
+        let plain = Relation.Column(name: "Status", type: "text", origin: .builtIn, isIndexed: true)
+        #expect(plain.text("t.\(plain.quoted)") == #"t."Status"::text"#)
+        #expect(Self.state.text("t.state") == "(CASE WHEN t.state IS NOT NULL THEN format('%s', t.state) END)")
+        #expect(Self.state.parameter(3) == "$3::shop.state")
+    }
+
+    @Test func timesAndNumbersAreOfPostgresOwnTypes() {
+        for origin in [Relation.TypeOrigin.enumeration, .other] {
+            let time = Relation.Column(name: "a", type: "timestamp with time zone", origin: origin, isIndexed: false)
+            let number = Relation.Column(name: "a", type: "bigint", origin: origin, isIndexed: false)
+            #expect(!TaskTable.isTime(time) && !TaskTable.isNumber(number))
+        }
+    }
+
+    @Test func whatMayRunOthersCodeIsRefusedWithWhatToDo() {
+        #expect(Relation("runs", 1).refusal(advice: "") == nil)
+        let refusal = Relation("runs", 1, hazard: .materializedView).refusal(advice: "name it")
+        #expect(
+            refusal?.description
+                == "runs of app is a materialized view, which may run what others wrote with the exporter's rights, so it is "
+                + "not read; name it"
+        )
+    }
+}
+
+extension Relation {
+    init(_ name: String, _ identifier: Int64, hazard: Hazard? = nil) {
+        self.init(
+            title: name,
+            identifier: identifier,
+            schema: "public",
+            plainName: name,
+            name: "public.\(name)",
+            shownName: name,
+            owner: "app",
+            kind: .table,
+            hazard: hazard,
+            role: "exporter",
+            isOpen: true,
+            isReadable: true,
+            estimatedRows: 0,
+            columns: [:]
+        )
     }
 }

@@ -2,6 +2,18 @@ import Exposition
 import Testing
 
 @Suite struct ExpositionFormatTests {
+    /// One character may be as long as whoever chose it likes.
+    @Test func valuesAreCutByBytesWhereAScalarEnds() {
+        #expect(Label("a", String(repeating: "n", count: 800)).value.utf8.count == 800)
+        let marked = Label("a", "e" + String(repeating: "\u{301}", count: 250_000)).value
+        #expect(marked.utf8.count == 799)
+        #expect(marked.unicodeScalars.allSatisfy { ["e", "\u{301}"].contains($0) })
+        for width in ["n", "é", "€", "😀"] {
+            let value = Label("a", String(repeating: width, count: 900)).value
+            #expect((797...800).contains(value.utf8.count) && !value.contains("\u{fffd}"))
+        }
+    }
+
     @Test func wholeText() {
         let families = [
             MetricFamily("queue_length", help: "Messages waiting.", type: .gauge).with([

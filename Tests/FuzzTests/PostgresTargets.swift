@@ -104,36 +104,51 @@ private let expected = ExpectedEntry(
 
 private let login = "login\nR0\nSserver_encoding~UTF8~\nSserver_version~15.18~\nK\nZ\(separator)"
 private let clock = "SELECT extract(epoch FROM\nT1\nD1795788357\(separator)"
-private let catalog: String = {
-    let columns = [
-        ("task_id", "character varying", "t"), ("status", "character varying", "t"),
-        ("task_name", "character varying", "f"), ("result", "text", "f"), ("error_message", "text", "f"),
-        ("traceback", "text", "f"), ("retry_count", "integer", "f"), ("root_task_id", "character varying", "t"),
-        ("chain_total", "integer", "f"), ("task_time", "timestamp with time zone", "t"),
-        ("completed_time", "timestamp with time zone", "t"),
-    ]
-    let rows = columns.map { "Dtask_info|task_info|\($0)|\($1)|\($2)|t|celery|Etc/UTC|0|16385|r|public|t|f" }
-    return "attname\nT14\n\(rows.joined(separator: "\n"))\(separator)"
-}()
+private let path = "current_schemas\nT1\nDpublic\(separator)reset_val\nT1\nDEtc/UTC\(separator)"
+private let catalog =
+    path
+    + answer(relations: [
+        relation(
+            "task_info",
+            [
+                ("task_id", "character varying"), ("status", "character varying"), ("task_name", "character varying"),
+                ("result", "text"), ("error_message", "text"), ("traceback", "text"), ("retry_count", "integer"),
+                ("root_task_id", "character varying"), ("chain_total", "integer"),
+                ("task_time", "timestamp with time zone"), ("completed_time", "timestamp with time zone"),
+            ]
+        )
+    ])
 private let tasks = """
     floor(\nT8\nD179578835|mail.send|FAILURE|0|1|0|0|unknown\nD179578835|mail.send|SUCCESS|6|1|2.5|3|~\
-    \nD179578834|orders.ship|SUCCESS|~|1|2|0|~\(separator)RECURSIVE\nT1\nDSTARTED\(separator)\
+    \nD179578834|orders.ship|SUCCESS|~|1|2|0|~\(separator)words.word\nT1\nDSTARTED\(separator)\
     state, count(*)\nT3\nDmail.send|STARTED|1\nDorders.ship|STARTED|1\(separator)
     """
 private let pipelines = """
-    RECURSIVE\nT1\nDSTARTED\(separator)roots\nT1\nDa\nDb\(separator)\
+    words.word\nT1\nDSTARTED\(separator)roots\nT1\nDa\nDb\(separator)\
     GROUP BY 1\nT9\nDa|shop.order|3|2|0|3|1795788350.5|1795788355.25|~\nDb|shop.order|3|1|2|~|~|1795788355|1795788355\(separator)
     """
-private let workers = """
-    attname\nT7\nDworker_status|worker_name|character varying|t|celery|t|0\nDworker_status|status|text|t|celery|f|0\
-    \nDworker_status|last_heartbeat|timestamp with time zone|t|celery|f|0\nDworker_status|active_tasks|integer|t|celery|f|0\
-    \nDqueue_stats|queue_name|text|t|celery|t|0\nDqueue_stats|depth|integer|t|celery|f|0\
-    \nDqueue_stats|recorded_at|timestamp without time zone|t|celery|f|1e6\(separator)\
-    last_heartbeat\nT6\nDone|ONLINE|1795788357|1|20|3\nDtwo|~|~|~|~|~\(separator)\
-    latest.depth\nT3\nDmail|12|1795788350.5\(separator)
+private let workers =
+    path
+    + answer(relations: [
+        relation(
+            "worker_status",
+            [
+                ("worker_name", "character varying"), ("status", "text"),
+                ("last_heartbeat", "timestamp with time zone"), ("active_tasks", "integer"),
+            ]
+        ),
+        relation(
+            "queue_stats",
+            [("queue_name", "text"), ("depth", "integer"), ("recorded_at", "timestamp without time zone")]
+        ),
+    ])
+        + """
+        worker_name IS NOT NULL\nT6\nDone|ONLINE|1795788357|1|20|3\nDtwo|~|~|~|~|~\(separator)\
+        latest.depth\nT3\nDmail|12|1795788350.5\(separator)
+        """
+private let beat =
     """
-private let beat = """
-    pg_is_in_recovery\nT4\nD1795788357.25|t|0|f\(separator)\
+    pg_is_in_recovery\nT3\nD1795788357.25|0|f\(separator)\
     backend_start\nT3\nD17 2026-11-21 00:44:59+00|1795788356|tick\nD18 2026-11-21|1795788300.5|schedule\(separator)\
     seq_scan\nT3\nD1000|20|1\(separator)\
     one_off\nT20\nDevery|shop.count|t|mail|1795788350|12|1795788000|~|~|f|10|seconds|~|~|~|~|~|~|~|f\
@@ -141,6 +156,37 @@ private let beat = """
     \nDonce|shop.once|f|~|~|0|1795788000|~|~|t|~|~|~|~|~|~|~|~|1795799000|f\
     \nDsun|shop.sun|t|~|~|0|1795788000|~|~|f|~|~|~|~|~|~|~|~|~|t\(separator)
     """
+    + path
+    + answer(relations: [
+        relation("django_celery_beat_periodictasks", [("last_update", "timestamp with time zone")]),
+        relation(
+            "django_celery_beat_periodictask",
+            [
+                ("name", "character varying"), ("task", "character varying"), ("enabled", "boolean"),
+                ("queue", "character varying"), ("last_run_at", "timestamp with time zone"),
+                ("total_run_count", "integer"), ("date_changed", "timestamp with time zone"),
+                ("start_time", "timestamp with time zone"), ("expires", "timestamp with time zone"),
+                ("one_off", "boolean"), ("interval_id", "integer"), ("crontab_id", "integer"),
+                ("clocked_id", "integer"), ("solar_id", "integer"),
+            ]
+        ),
+        relation(
+            "django_celery_beat_intervalschedule",
+            [("id", "integer"), ("every", "integer"), ("period", "character varying")]
+        ),
+        relation(
+            "django_celery_beat_crontabschedule",
+            [
+                ("id", "integer"), ("minute", "character varying"), ("hour", "character varying"),
+                ("day_of_week", "character varying"), ("day_of_month", "character varying"),
+                ("month_of_year", "character varying"), ("timezone", "character varying"),
+            ]
+        ),
+        relation(
+            "django_celery_beat_clockedschedule",
+            [("id", "integer"), ("clocked_time", "timestamp with time zone")]
+        ),
+    ])
 private let evidence = """
     clock_timestamp\nT1\nD1795788357.5\(separator)max(run)\nT2\nDorders.ship|1795788350.5\(separator)\
     ORDER BY f.\nT1\nD1795000000\(separator)
@@ -150,6 +196,19 @@ private let refusal =
     "login\nR0\nZ\(separator)SELECT\nNWARNING a notice\nE42P01 relation \"x\" does not exist\(separator)"
 private let copies =
     "login\nR0\nZ\(separator)server_version\nT4\nG\nH\nW\nL1000 D1|2|3\nAchannel~load\n-\(separator)SELECT\nT0\nD\n!\u{0}"
+
+/// A row for each column of a table, as `RelationCatalog` asks for them.
+private func relation(_ name: String, _ columns: [(name: String, type: String)]) -> String {
+    // One identifier for each name, the same in every run.
+    let identifier = 16_384 + name.utf8.reduce(0) { ($0 * 31 + Int($1)) % 100_000 }
+    return columns.map { column in
+        "D\(name)|\(identifier)|r|public|\(name)|public|\(name)|celery|t|t|exporter|0|~|\(column.name)|\(column.type)|t|f|t"
+    }.joined(separator: "\n")
+}
+
+private func answer(relations: [String]) -> String {
+    "names.title\nT18\n\(relations.joined(separator: "\n"))\(separator)"
+}
 
 /// A script, and the same with one extreme number in the place of every number in its rows.
 private func extremes(_ script: String) -> [String] {
@@ -258,6 +317,8 @@ private final class AnyPostgres: Sendable {
         var unused = Array(parts.indices)
         var asked: [UInt8] = []
         var hasBegun = false
+        // What the rows are asked by that are fetched some at a time.
+        var cursor = ""
         while true {
             let some = received(connection, waiting: Self.patience)
             if some.isEmpty { return }
@@ -265,7 +326,9 @@ private final class AnyPostgres: Sendable {
             while let (kind, body) = nextMessage(&asked, hasKind: hasBegun) {
                 let isQuestion = !hasBegun || kind == UInt8(ascii: "Q") || kind == UInt8(ascii: "P")
                 guard isQuestion else { continue }
-                let question = hasBegun ? String(decoding: body, as: UTF8.self) : "login"
+                var question = hasBegun ? String(decoding: body, as: UTF8.self) : "login"
+                if question.contains("DECLARE") { (question, cursor) = ("", question) }
+                if question.contains("FETCH") { question = cursor }
                 let isAnswered = { (part: Int) -> Bool in
                     let name = parts[part].prefix { $0 != UInt8(ascii: "\n") }
                     return question.contains(String(decoding: name, as: UTF8.self))

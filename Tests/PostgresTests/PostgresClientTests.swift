@@ -114,6 +114,49 @@ import Testing
         #expect(text.unicodeScalars.allSatisfy { $0.value >= 0x20 })
     }
 
+    /// Whatever the session's search path is.
+    @Test func namesAreLookedForInPostgresItselfAlone() throws {
+        let address = try PostgresAddress(
+            (ProcessInfo.processInfo.environment["TEST_DATABASE_URL"] ?? "")
+                + "?options=-csearch_path%3Dinformation_schema,%22a,b%22"
+        )
+        let client = PostgresClient(address: address, timeout: .seconds(60))
+        let (schemas, path) = try client.readOnly { transaction throws(PostgresError) in
+            (try transaction.searchPath(), try transaction.query("SHOW search_path").first?.text(0))
+        }
+        #expect(schemas == ["information_schema"])
+        #expect(path == "pg_catalog, pg_temp")
+        #expect(state(client, "SELECT FROM tables") == "42P01")
+    }
+
+    @Test func viewsAndPoliciesOfOthersAreReadOnlyWhereThatIsAskedFor() throws {
+        func settings(_ relations: ReadableRelations) throws -> [String?]? {
+            try client().readOnly(relations) { transaction throws(PostgresError) in
+                try transaction.query(
+                    """
+                    SELECT current_setting('row_security'), current_setting('restrict_nonsystem_relation_kind')
+                    """
+                ).first?.columns
+            }
+        }
+        #expect(try settings(.tables) == ["off", "view, foreign-table"])
+        #expect(try settings(.all) == ["on", ""])
+    }
+
+    @Test func rowsComeSomeAtATime() throws {
+        var seen: [Int64] = []
+        try client().readOnly { transaction throws(PostgresError) in
+            for stop in [2500, 1000, 3] as [Int64] {
+                try transaction.forEachRow(of: "SELECT generate_series(1, $1::int)", ["2500"]) { row in
+                    guard let number = row.integer(0) else { return false }
+                    if number == stop { seen.append(number) }
+                    return number < stop
+                }
+            }
+        }
+        #expect(seen == [2500, 1000, 3])
+    }
+
     @Test func nothingCanBeWritten() {
         #expect(state(client(), "CREATE TABLE written (x int)") == "25006")
     }

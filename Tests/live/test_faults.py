@@ -21,7 +21,7 @@ from contents import QUEUE, fill_database, fill_redis
 from outages import hung, killed, stopped
 from redis_servers import listens
 from servers import PostgresServer, RedisServer, wait_until
-from stack import Exporter
+from stack import Exporter, write_json
 
 if TYPE_CHECKING:
     from stack import Metrics
@@ -488,7 +488,7 @@ def test_it_leaves_nothing_in_the_sources(
 
 
 def test_a_query_that_takes_too_long_is_ended(
-    exporter: Callable[..., Exporter], database_url: str
+    exporter: Callable[..., Exporter], database_url: str, folder: Path
 ) -> None:
     """The exporter forgets it after three seconds, and so does the server, not after its minute."""
     fill_database(database_url)
@@ -497,6 +497,9 @@ def test_a_query_that_takes_too_long_is_ended(
         connection.execute(
             "CREATE VIEW task_info AS SELECT * FROM tasks WHERE pg_sleep(60) IS NOT NULL"
         )
-        one = exporter("--collect.interval=1h", "--collect.timeout=3s", DATABASE_URL=database_url)
+        named = folder / "exporter.yml"
+        write_json(named, {"tables": [{"table": "task_info"}]})
+        flags = ("--collect.interval=1h", "--collect.timeout=3s", f"--config.file={named}")
+        one = exporter(*flags, DATABASE_URL=database_url)
         assert errors(one.metrics(), {"tasks"})["tasks"]["timeout"] == 1
         wait_until(lambda: "active" not in sessions(connection), SECONDS, "the query to end")

@@ -84,6 +84,7 @@ def test_behind_pgbouncer(
                 other.execute("SET default_transaction_isolation = 'serializable'")
                 other.execute("SET timezone = 'Asia/Kolkata'")
                 other.execute("SET datestyle = 'German'")
+                other.execute("SET search_path = nowhere")
                 insert(database, "task_info")
                 assert results(read(watcher)) == {("a", "SUCCESS"): number}
                 sessions.add(other.execute("SELECT pg_backend_pid()").fetchone()[0])

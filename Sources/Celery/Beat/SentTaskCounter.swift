@@ -30,15 +30,13 @@ struct SentTaskCounter {
             present[entry.key] = entry.runs
             let sent: Int
             if let before = runs[entry.key], entry.runs >= before {
-                sent = entry.runs - before
+                sent = entry.runs &- before
                 if sent > 0 { haveRun.insert(entry.key) }
             } else {
                 sent = Double(entry.runs) <= mostNewRuns ? entry.runs : 0
             }
             let name = totals[entry.task] != nil || totals.count < Self.maximumNames ? entry.task : "other"
-            // Run counts are foreign data: a sum that overflows must not end the program.
-            let (total, overflow) = totals[name, default: 0].addingReportingOverflow(sent)
-            totals[name] = overflow ? .max : total
+            totals[name, default: 0].count(sent)
         }
         runs = present
         return haveRun

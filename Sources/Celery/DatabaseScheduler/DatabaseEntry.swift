@@ -31,19 +31,6 @@ struct DatabaseEntry: Equatable, Sendable {
         /// No schedule, or one that cannot be read.
         case invalid
     }
-
-    /// The columns that `init` reads, in its order.
-    static let query = """
-        SELECT p.name, p.task, p.enabled, p.queue, extract(epoch FROM p.last_run_at), p.total_run_count,
-            extract(epoch FROM p.date_changed), extract(epoch FROM p.start_time), extract(epoch FROM p.expires), p.one_off,
-            i.every, i.period, c.minute, c.hour, c.day_of_week, c.day_of_month, c.month_of_year, c.timezone,
-            extract(epoch FROM k.clocked_time), p.solar_id IS NOT NULL
-        FROM django_celery_beat_periodictask p
-        LEFT JOIN django_celery_beat_intervalschedule i ON i.id = p.interval_id
-        LEFT JOIN django_celery_beat_crontabschedule c ON c.id = p.crontab_id
-        LEFT JOIN django_celery_beat_clockedschedule k ON k.id = p.clocked_id
-        ORDER BY p.name
-        """
 }
 
 extension DatabaseEntry {
@@ -53,22 +40,23 @@ extension DatabaseEntry {
         self.task = task
         isEnabled = row.boolean(2) ?? false
         queue = row.text(3)
-        // Times may be infinite, or beyond every calendar.
-        func time(_ column: Int) -> Double? { row.number(column).flatMap { abs($0) < 1e11 ? $0 : nil } }
-        lastRun = time(4)
-        runs = max(0, row.integer(5).map { Int($0) } ?? 0)
-        changed = time(6)
-        start = time(7)
-        expires = time(8)
+        lastRun = row.time(4)
+        runs = row.count(5) ?? 0
+        changed = row.time(6)
+        start = row.time(7)
+        expires = row.time(8)
         isOneOff = row.boolean(9) ?? false
         timing = Self.timing(row)
         unknownZone = row.text(17).flatMap { TimeZoneCache.zone(.identifier($0)) == nil ? $0 : nil }
     }
 
+    /// What Python's `timedelta` holds, in seconds.
+    private static let longestInterval = 86_400 * 999_999_999.0
+
     private static func timing(_ row: PostgresRow) -> Timing {
         if let every = row.number(10), let period = row.text(11) {
             let units = ["days": 86_400.0, "hours": 3600, "minutes": 60, "seconds": 1, "microseconds": 1e-6]
-            guard let unit = units[period], every > 0 else { return .invalid }
+            guard let unit = units[period], every > 0, every * unit <= longestInterval else { return .invalid }
             return .interval(seconds: every * unit)
         }
         if let minute = row.text(12) {
@@ -84,7 +72,7 @@ extension DatabaseEntry {
             else { return .invalid }
             return .crontab(crontab, zone)
         }
-        if let time = row.number(18) { return abs(time) < 1e11 ? .clocked(time) : .invalid }
+        if row.number(18) != nil { return row.time(18).map { .clocked($0) } ?? .invalid }
         return row.boolean(19) == true ? .opaque : .invalid
     }
 

@@ -10,9 +10,13 @@ package final class DatabaseSchedulerReader {
     private var tracker: DatabaseSchedulerTracker
     /// Whether the last reading found django-celery-beat's tables.
     package private(set) var hasTables = false
+    /// Tables that there are several of.
+    package private(set) var advice: [String] = []
 
     /// Entries beyond this number are counted, not read.
     private static let maximumEntries = 20_000
+    /// Bytes of names of entries, tasks and queues that are kept; Django lets an entry have 600 characters of them.
+    private static let maximumBytes = 8_000_000
 
     /// - Parameters:
     ///   - maxLoopInterval: seconds of `beat_max_loop_interval`, as far as is known at each reading; 5 where nil.
@@ -44,43 +48,54 @@ package final class DatabaseSchedulerReader {
         _ transaction: borrowing PostgresTransaction
     ) throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
         let signs = try transaction.query(Self.signsOfLife)
-        guard let row = signs.first, let time = row.number(0) else { return (nil, []) }
-        hasTables = row.boolean(1) == true
-        guard hasTables else {
-            guard isExpected else { return (nil, []) }
+        guard let row = signs.first, let time = row.time(0) else { return (nil, []) }
+        var anomalies: [Anomaly] = []
+        let tables = try DatabaseSchedulerTables(transaction, &anomalies, &advice)
+        hasTables = tables != nil
+        guard let tables else {
+            guard isExpected else { return (nil, anomalies) }
             let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
+            if anomalies.isEmpty { anomalies.append(Anomaly(.malformed, problem)) }
             let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
-            return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), [Anomaly(.malformed, problem)])
+            return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), anomalies)
         }
         var reading = DatabaseSchedulerReading(
             time: time,
             sessions: try transaction.query(Self.sessions).compactMap { row in
-                guard let identifier = row.text(0), let queryStart = row.number(1) else { return nil }
+                guard let identifier = row.text(0), let queryStart = row.time(1) else { return nil }
                 return DatabaseSchedulerReading.Session(
                     identifier: identifier,
                     queryStart: queryStart,
                     query: row.text(2).flatMap { .init(rawValue: $0) } ?? .other
                 )
             },
-            canSeeSessions: row.integer(2) == 0,
-            use: try transaction.query(Self.tableUse).first.flatMap { row in
+            canSeeSessions: row.integer(1) == 0,
+            use: try transaction.query(Self.tableUse, [String(tables.changes.identifier)]).first.flatMap { row in
                 guard let scans = row.integer(0), let updates = row.integer(1), let inserts = row.integer(2) else {
                     return nil
                 }
                 return DatabaseSchedulerReading.TableUse(scans: scans, updates: updates, inserts: inserts)
             },
-            isStandby: row.boolean(3) == true
+            isStandby: row.boolean(2) == true
         )
-        let rows = try transaction.query(
-            DatabaseEntry.query + " LIMIT \(Self.maximumEntries + 1)",
-            memory: PostgresTransaction.largeMemory
-        )
-        reading.entries = rows.prefix(Self.maximumEntries).compactMap { DatabaseEntry($0) }
-        reading.entryCount = rows.count
-        var anomalies: [Anomaly] = []
-        if rows.count > Self.maximumEntries {
+        var bytes = 0
+        try transaction.forEachRow(of: tables.entriesQuery(limit: Self.maximumEntries + 1)) { row in
+            reading.entryCount += 1
+            bytes += (0...3).reduce(0) { $0 + (row.text($1)?.utf8.count ?? 0) }
+            guard reading.entryCount <= Self.maximumEntries, bytes <= Self.maximumBytes else { return false }
+            if let entry = DatabaseEntry(row) { reading.entries.append(entry) }
+            return true
+        }
+        if reading.entryCount > Self.maximumEntries {
             anomalies.append(
                 Anomaly(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
+            )
+        } else if bytes > Self.maximumBytes {
+            anomalies.append(
+                Anomaly(
+                    .overLimit,
+                    "periodic tasks with more than \(Self.maximumBytes) bytes of names; the rest is not read"
+                )
             )
         }
         for entry in reading.entries where entry.timing == .invalid {
@@ -102,11 +117,9 @@ package final class DatabaseSchedulerReader {
         return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), anomalies)
     }
 
-    /// The clock; whether the tables exist; sessions that may not be looked into.
+    /// The clock; sessions that may not be looked into.
     private static let signsOfLife = """
         SELECT extract(epoch FROM clock_timestamp()),
-            to_regclass('django_celery_beat_periodictasks') IS NOT NULL
-                AND to_regclass('django_celery_beat_periodictask') IS NOT NULL,
             (
                 SELECT count(*) FROM pg_catalog.pg_stat_activity
                 WHERE datname = current_database() AND query IN ('<insufficient privilege>', '<command string not enabled>')
@@ -118,7 +131,7 @@ package final class DatabaseSchedulerReader {
     private static let tableUse = """
         SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0), n_tup_upd, n_tup_ins
         FROM pg_catalog.pg_stat_user_tables
-        WHERE relid = to_regclass('django_celery_beat_periodictasks')
+        WHERE relid = $1::oid
         """
 
     /// Sessions other than exporters', and what kind of query was their last. Whoever changes the schedule sends the same

@@ -84,7 +84,7 @@ package struct DatabaseSchedulerSearch {
     private static let schemas = """
         SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE')
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relname = 'django_celery_beat_periodictasks' AND c.relkind IN ('r', 'p', 'v', 'f')
+        WHERE c.relname = 'django_celery_beat_periodictasks' AND c.relkind IN ('r', 'p')
         ORDER BY n.nspname LIMIT 10
         """
     private static let databases = """

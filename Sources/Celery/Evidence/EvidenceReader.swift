@@ -33,6 +33,8 @@ package final class EvidenceReader {
 
     private static let firstStep = 3600.0
     private static let smallestStep = 60.0
+    /// Ten years.
+    private static let largestStep = 315_360_000.0
 
     /// - Parameter tables: where to look for the tasks.
     package init(
@@ -50,7 +52,7 @@ package final class EvidenceReader {
     /// How beat is now, as far as its tasks show it.
     package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
         do {
-            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
+            return try readTables()
         } catch {
             // The table may have been altered, or the step back was too large.
             collectionsUntilNextLook = 0
@@ -60,12 +62,15 @@ package final class EvidenceReader {
         }
     }
 
-    private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (BeatState?, [Anomaly]) {
-        let clock = try transaction.query("SELECT extract(epoch FROM clock_timestamp())")
-        guard let now = clock.first?.number(0) else { return (nil, []) }
+    private func readTables() throws(PostgresError) -> (BeatState?, [Anomaly]) {
+        let isLook = collectionsUntilNextLook == 0
+        let (clock, catalog) = try client.readOnly { transaction throws(PostgresError) in
+            let clock = try transaction.query("SELECT extract(epoch FROM clock_timestamp())")
+            return (clock.first?.time(0), isLook ? try TaskCatalog(tables, transaction) : nil)
+        }
+        guard let now = clock else { return (nil, []) }
         var anomalies: [Anomaly] = []
-        if collectionsUntilNextLook == 0 {
-            let catalog = try TaskCatalog(tables, transaction)
+        if let catalog {
             found = catalog.tables.filter { $0.columns[.task] != nil }
             anomalies = catalog.anomalies
             if found.isEmpty, let reason = anomalies.first {
@@ -97,16 +102,16 @@ package final class EvidenceReader {
         if catchingUp?.until == .infinity { catchingUp?.until = now + Double(TaskRing.lateness) }
         if let until = catchingUp?.until, now > until { catchingUp = nil }
         let from = min(searchedUntil - Double(TaskRing.lateness), catchingUp?.from ?? .infinity)
-        var runs = hasRead ? try runs(transaction, from: from, until: now) : [:]
+        var runs = hasRead ? try runs(from: from, until: now) : [:]
         searchedUntil = now
         hasRead = true
         if !isSettled {
             let until = searchedFrom ?? now
-            let from = try max(until - step, min(oldest(transaction) ?? until, until))
-            runs.merge(try self.runs(transaction, from: from, until: until), uniquingKeysWith: max)
+            let from = try max(until - step, min(oldest() ?? until, until))
+            runs.merge(try self.runs(from: from, until: until), uniquingKeysWith: max)
             isSettled = from == until
             searchedFrom = from
-            step *= 2
+            step = min(step * 2, Self.largestStep)
         }
         let start = searchedFrom ?? now
         var state = tracker.observe(EvidenceReading(time: now, runs: runs, searchedFrom: start))
@@ -116,16 +121,13 @@ package final class EvidenceReader {
     }
 
     /// The latest start of each task that any table shows between two times.
-    private func runs(
-        _ transaction: borrowing PostgresTransaction,
-        from: Double,
-        until: Double
-    ) throws(PostgresError) -> [String: Double] {
+    private func runs(from: Double, until: Double) throws(PostgresError) -> [String: Double] {
         var runs: [String: Double] = [:]
         for table in found {
             let query = table.lastRunsQuery(taskCount: tasks.count)
-            for row in try transaction.query(query, [String(from), String(until)] + tasks) {
-                guard let task = row.text(0), let run = row.number(1) else { continue }
+            let arguments = [String(from), String(until)] + tasks
+            for row in try rows(of: query, arguments, table) {
+                guard let task = row.text(0), tasks.contains(task), let run = row.time(1) else { continue }
                 runs[task] = max(runs[task] ?? 0, run)
             }
         }
@@ -133,12 +135,23 @@ package final class EvidenceReader {
     }
 
     /// From when on all tables have rows; nil while they are empty.
-    private func oldest(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> Double? {
+    private func oldest() throws(PostgresError) -> Double? {
         var latest: Double?
         for table in found {
-            guard let oldest = try transaction.query(table.oldestQuery).first?.number(0) else { continue }
+            guard let oldest = try rows(of: table.oldestQuery, [], table).first?.time(0) else { continue }
             latest = max(latest ?? oldest, oldest)
         }
         return latest
+    }
+
+    private func rows(
+        of query: String,
+        _ arguments: [String],
+        _ table: TaskTable
+    ) throws(PostgresError) -> [PostgresRow] {
+        try client.readOnly(table.readable) { transaction throws(PostgresError) in
+            try table.verify(transaction)
+            return try transaction.query(query, arguments)
+        }
     }
 }

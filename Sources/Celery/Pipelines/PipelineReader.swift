@@ -28,7 +28,14 @@ package final class PipelineReader {
     /// How pipelines fare now; nil while no table knows of any.
     package func read() throws(PostgresError) -> (state: PipelineState?, anomalies: [Anomaly]) {
         do {
-            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
+            if collectionsUntilNextLook == 0 {
+                try client.readOnly { transaction throws(PostgresError) in try look(transaction) }
+                collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
+            }
+            return try client.readOnly(table?.readable ?? .tables) { transaction throws(PostgresError) in
+                try table?.verify(transaction)
+                return try read(transaction)
+            }
         } catch {
             collectionsUntilNextLook = 0
             throw table.map { error.advising(onTable: $0.title) } ?? error
@@ -37,13 +44,9 @@ package final class PipelineReader {
 
     private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (PipelineState?, [Anomaly])
     {
-        if collectionsUntilNextLook == 0 {
-            try look(transaction)
-            collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
-        }
         collectionsUntilNextLook -= 1
         if table == nil { collectionsUntilNextLook = 0 }
-        guard let now = try transaction.query("SELECT extract(epoch FROM now())").first?.number(0) else {
+        guard let now = try transaction.query("SELECT extract(epoch FROM now())").first?.time(0) else {
             return (nil, [])
         }
         guard let table, let queries = PipelineQueries(table) else {
@@ -56,7 +59,8 @@ package final class PipelineReader {
         var roots = Set(tracker.openRoots)
         let unfinished = try table.unfinished(transaction, firstParameter: 2)
         let changed = queries.changed(unfinished, limit: Self.maximumRoots)
-        for row in try transaction.query(changed, [String(since)] + (unfinished?.parameters ?? [])) {
+        let rows = try transaction.query(changed, [String(since)] + (unfinished?.parameters ?? []))
+        for row in rows.prefix(Self.maximumRoots) {
             if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }
         }
         var anomalies: [Anomaly] = []
@@ -68,7 +72,9 @@ package final class PipelineReader {
         var readings: [PipelineReading] = []
         for start in stride(from: 0, to: all.count, by: Self.batch) {
             let batch = Array(all[start..<min(start + Self.batch, all.count)])
-            readings += try transaction.query(queries.members(rootCount: batch.count), batch).compactMap(Self.reading)
+            let asked = Set(batch)
+            readings += try transaction.query(queries.members(rootCount: batch.count), batch).prefix(batch.count)
+                .compactMap(Self.reading).filter { asked.contains($0.root) }
         }
         tracker.observe(readings, at: now)
         lastReading = now
@@ -90,17 +96,17 @@ package final class PipelineReader {
     }
 
     private static func reading(_ row: PostgresRow) -> PipelineReading? {
-        guard let root = row.text(0), let members = row.integer(2) else { return nil }
+        guard let root = row.text(0), let members = row.count(2) else { return nil }
         return PipelineReading(
             root: root,
             rootTask: row.text(1),
-            members: Int(members),
-            succeeded: Int(row.integer(3) ?? 0),
-            failed: Int(row.integer(4) ?? 0),
+            members: members,
+            succeeded: row.count(3) ?? 0,
+            failed: row.count(4) ?? 0,
             total: row.integer(5).flatMap { (1...1_000_000).contains($0) ? Int($0) : nil },
-            start: row.number(6),
-            end: row.number(7),
-            failure: row.number(8)
+            start: row.time(6),
+            end: row.time(7),
+            failure: row.time(8)
         )
     }
 }
@@ -109,8 +115,10 @@ package final class PipelineReader {
 private struct PipelineQueries {
     private let table: TaskTable
     private let id: String
-    private let root: String
-    private let completed: TaskTable.Column
+    private let root: (value: String, text: String)
+    /// What roots are compared with. An index serves only what is compared as it is.
+    private let comparedRoot: String
+    private let completed: Relation.Column
     private let end: String
 
     /// States in which a member has failed for good.
@@ -122,17 +130,22 @@ private struct PipelineQueries {
             let end = table.moment(.completed)
         else { return nil }
         self.table = table
-        self.id = "t.\(id.quoted)"
-        self.root = root
+        self.id = id.text("t.\(id.quoted)")
+        self.root = (root.value, root.column.text(root.value))
+        comparedRoot = root.column.origin == .builtIn ? self.root.value : self.root.text
         self.completed = completed
         self.end = end
     }
 
     /// What makes the missing index on the root; nil where there is one.
     private var rootIndexStatement: String? {
-        if let own = table.columns[.root] { return table.kind.indexStatement(on: table.name, own) }
+        if let own = table.columns[.root] {
+            return table.relation.kind.indexStatement(on: table.relation.shownName, own)
+        }
         for detail in table.details {
-            if let other = detail.columns[.root] { return detail.kind.indexStatement(on: detail.name, other) }
+            if let other = detail.columns[.root] {
+                return detail.relation.kind.indexStatement(on: detail.relation.shownName, other)
+            }
         }
         return nil
     }
@@ -143,27 +156,30 @@ private struct PipelineQueries {
         [rootIndexStatement, table.indexStatement(.completed)].compactMap { $0 }.joined(separator: "; ")
     }
 
-    private var total: String { table.anywhere(.chainTotal) ?? "NULL::integer" }
+    /// Of the widest types a number may have 100,000 digits.
+    private var total: String {
+        table.anywhere(.chainTotal).map { "least(greatest(\($0.value), 0), 1000001)::bigint" } ?? "NULL::bigint"
+    }
     private var from: String { table.from(with: [.root, .chainTotal]) }
     /// A task that nobody set off, and that sets off no chain, is none.
-    private var isMember: String { "\(root) IS NOT NULL AND (\(root)::text <> \(id)::text OR \(total) > 1)" }
+    private var isMember: String { "\(root.value) IS NOT NULL AND (\(root.text) <> \(id) OR \(total) > 1)" }
 
     /// Roots of pipelines with a member that ended since a time ($1, Unix seconds), or is in progress.
     func changed(_ unfinished: TaskTable.Unfinished?, limit: Int) -> String {
         """
         SELECT root FROM (
-            SELECT DISTINCT \(root)::text AS root FROM \(from)
+            SELECT DISTINCT \(root.text) AS root FROM \(from)
             WHERE t.\(completed.quoted) >= \(table.bound("$1", completed))
                 AND t.\(completed.quoted) < \(table.bound("(extract(epoch FROM now()) + \(TaskRing.maximumFuture))", completed))
                 AND \(isMember)
             UNION
             SELECT * FROM (
-                SELECT \(root)::text FROM \(from)
+                SELECT \(root.text) FROM \(from)
                 WHERE \(unfinished?.condition ?? "false") AND \(isMember)
                 LIMIT \(limit)
             ) AS unfinished
         ) AS roots
-        WHERE length(root) <= 255
+        WHERE octet_length(root) <= 255
         LIMIT \(limit)
         """
     }
@@ -174,12 +190,12 @@ private struct PipelineQueries {
         let failed = Self.failed.map(TaskTable.literal).joined(separator: ", ")
         let start = table.moment(.started).map { "CASE WHEN isfinite(\($0)) THEN \($0) END" } ?? end
         return """
-            SELECT \(root)::text, max(\(table.text(.task))) FILTER (WHERE \(id)::text = \(root)::text), count(*),
+            SELECT \(root.text), max(\(table.text(.task))) FILTER (WHERE \(id) = \(root.text)), count(*),
                 count(*) FILTER (WHERE \(table.state) = 'SUCCESS'), count(*) FILTER (WHERE \(table.state) IN (\(failed))),
                 max(\(total)), extract(epoch FROM min(\(start))), extract(epoch FROM max(\(end)) FILTER (WHERE isfinite(\(end)))),
                 extract(epoch FROM min(\(end)) FILTER (WHERE \(table.state) IN (\(failed))))
             FROM \(from)
-            WHERE \(root) IN (\(roots))
+            WHERE \(comparedRoot) IN (\(roots))
             GROUP BY 1
             """
     }

@@ -9,8 +9,9 @@ struct PipelineTracker {
     private var open: [String: (name: String, activity: Double)] = [:]
     /// Pipelines whose first task is not recorded yet, and since when: processes write each for itself.
     private var nameless: [String: Double] = [:]
-    /// Pipelines that were counted, and when they last showed.
-    private var closed: [String: Double] = [:]
+    /// Pipelines that were counted, by the hashes of their roots, and when they last showed. Each process hashes otherwise, so
+    /// that nobody can choose two that are equal.
+    private var closed: [Int: Double] = [:]
     /// What ended, for the windows.
     private var ends: [(time: Double, name: String, isSuccess: Bool)] = []
     private var start: Double?
@@ -40,8 +41,8 @@ struct PipelineTracker {
 
     /// Notes that a pipeline showed again, and tells whether it was counted: then there is nothing more to ask.
     mutating func isCounted(_ root: String, at now: Double) -> Bool {
-        guard closed[root] != nil else { return false }
-        closed[root] = now
+        guard closed[root.hashValue] != nil else { return false }
+        closed[root.hashValue] = now
         return true
     }
 
@@ -56,8 +57,8 @@ struct PipelineTracker {
         open = open.filter { present.contains($0.key) }
         nameless = nameless.filter { present.contains($0.key) }
         for reading in readings where configuration.tells(of: reading.rootTask ?? Self.unnamed) {
-            if closed[reading.root] != nil {
-                closed[reading.root] = now
+            if closed[reading.root.hashValue] != nil {
+                closed[reading.root.hashValue] = now
                 continue
             }
             if reading.rootTask == nil, now < (nameless[reading.root] ?? now) + Double(TaskRing.lateness) {
@@ -74,12 +75,12 @@ struct PipelineTracker {
                 continue
             }
             open[reading.root] = nil
-            closed[reading.root] = now
+            closed[reading.root.hashValue] = now
             let end = min(outcome.time, now)
             ends.append((end, name, outcome.isSuccess))
             // What ended long ago may have been counted and forgotten.
             guard end >= baseline, end > now - Self.memory else { continue }
-            aggregates[name]?.results[outcome.isSuccess ? "SUCCESS" : "FAILURE", default: 0] += 1
+            aggregates[name]?.results[outcome.isSuccess ? "SUCCESS" : "FAILURE", default: 0].count(1)
             if outcome.isSuccess, let first = reading.start { add(duration: max(0, end - first), to: name) }
         }
         forget(at: now)
@@ -123,7 +124,7 @@ struct PipelineTracker {
         for (root, pipeline) in open where pipeline.activity <= now - Self.longestSilence {
             open[root] = nil
             // Or a row that says PENDING for ever would bring it back.
-            closed[root] = now
+            closed[root.hashValue] = now
         }
         closed = closed.filter { $0.value > now - Self.memory }
         if closed.count > Self.maximumRemembered {
@@ -134,7 +135,7 @@ struct PipelineTracker {
 
     /// The name under which a pipeline is counted; makes it known.
     private mutating func name(_ task: String) -> String {
-        if aggregates[task] != nil { return task }
+        if let index = aggregates.index(forKey: task) { return aggregates[index].key }
         let name = aggregates.count < configuration.maximumNames ? task : LabelCap.other
         if aggregates[name] == nil {
             let counts = Array(repeating: 0, count: configuration.durationBounds.count + 1)

@@ -41,7 +41,7 @@ package struct PostgresServerReader {
                 roundTrip: start.duration(to: .now),
                 role: row?.text(1) ?? "the role",
                 isStandby: row?.boolean(2) ?? false,
-                hiddenSessions: row?.integer(3).map { Int($0) } ?? 0
+                hiddenSessions: row?.count(3) ?? 0
             )
         }
     }

@@ -22,7 +22,8 @@ final class LabelCap {
     }
 
     private func admit(_ name: String, to names: inout Set<String>, maximum: Int) -> String {
-        if names.contains(name) { return name }
+        // The one that is kept, so that a name takes its memory once.
+        if let index = names.firstIndex(of: name) { return names[index] }
         guard names.count < maximum else {
             folded += 1
             return Self.other

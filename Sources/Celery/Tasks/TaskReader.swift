@@ -16,7 +16,7 @@ package final class TaskReader {
     /// When tables were last looked for, by PostgreSQL's clock, and which were there.
     private var lastLook: (time: Int64, tables: Set<String>)?
 
-    /// Statements that would make collections cheap.
+    /// What would make collections cheap, or safe.
     package private(set) var advice: [String] = []
     /// Which tables are left out, and why.
     package var notes: [String] { selection.notes }
@@ -37,7 +37,10 @@ package final class TaskReader {
         for table in selection.chosen + selection.undecided.filter(\.isCheap) {
             guard let source = sources[table.title] else { continue }
             do {
-                try client.readOnly { transaction throws(PostgresError) in try source.read(transaction, &anomalies) }
+                try client.readOnly(table.readable) { transaction throws(PostgresError) in
+                    try source.table.verify(transaction)
+                    try source.read(transaction, &anomalies)
+                }
                 read.insert(table.title)
             } catch {
                 // The table may have been dropped or altered: look again before the next query.
@@ -62,9 +65,11 @@ package final class TaskReader {
 
     /// Finds the tables and decides which to read.
     private func look() throws(PostgresError) {
-        let (now, catalog) = try client.readOnly { transaction throws(PostgresError) in
-            let time = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) ?? 0
-            return (time, try TaskCatalog(configuration.tables, transaction))
+        let (now, catalog, rights) = try client.readOnly { transaction throws(PostgresError) in
+            (
+                try TaskSource.now(transaction), try TaskCatalog(configuration.tables, transaction),
+                try RoleRights(transaction)
+            )
         }
         selection.update(catalog.tables, areSame: areSame)
         let there = Set(catalog.tables.map(\.title)).union(catalog.unreadable)
@@ -81,7 +86,9 @@ package final class TaskReader {
                 "no task table (\(names)) in the search path; set up recorder/celery_signals.py, or grant SELECT"
             anomaliesOfLook.append(Anomaly(.malformed, problem))
         }
-        advice = (selection.chosen + selection.undecided).compactMap(\.advice)
+        advice =
+            (rights.warning.map { [$0] } ?? []) + catalog.doubles
+            + (selection.chosen + selection.undecided).compactMap(\.advice)
         if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
             throw .server(
                 address: client.address.redacted,
@@ -117,7 +124,12 @@ package final class TaskReader {
         guard let query = table.commonTasksQuery(with: other) else { return false }
         // Without an index the question would cost as much as the table is long.
         guard table.isCheap, other.isCheap else { return nil }
-        let rows = try? client.readOnly { transaction throws(PostgresError) in try transaction.query(query) }
+        let readable = table.definition.isExpected ? table.readable : other.readable
+        let rows = try? client.readOnly(readable) { transaction throws(PostgresError) in
+            try table.verify(transaction)
+            try other.verify(transaction)
+            return try transaction.query(query)
+        }
         guard let row = rows?.first, let common = row.integer(0), let all = row.integer(1), all > 0 else { return nil }
         return common > 0
     }

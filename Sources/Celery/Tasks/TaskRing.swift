@@ -27,64 +27,34 @@ struct TaskRing {
         var exception: String?
     }
 
-    private struct Key: Hashable {
-        let task: String
-        let status: String
-        let durationIndex: Int?
-        let exception: String?
-    }
-
-    private struct Amounts {
-        var count = 0
-        var durationSum = 0.0
-        var retries = 0
-
-        static func += (left: inout Amounts, right: Amounts) {
-            left.count += right.count
-            left.durationSum += right.durationSum
-            left.retries += right.retries
-        }
-
-        func growth(since before: Amounts) -> Amounts {
-            Amounts(
-                count: max(0, count - before.count),
-                durationSum: max(0, durationSum - before.durationSum),
-                retries: max(0, retries - before.retries)
-            )
-        }
-    }
-
-    private struct Cell {
-        /// What the table held when it was last read.
-        var read = Amounts()
-        /// All that was ever seen to come, for the windows.
-        var accumulated = Amounts()
-    }
-
-    private struct Totals {
-        var results: [String: Int] = ["SUCCESS": 0, "FAILURE": 0, "REVOKED": 0]
-        var durationCounts: [Int]
-        var durationSum = 0.0
-        var retries = 0
-        var errors: [String: Int] = [:]
-        var inProgress: [String: Int] = [:]
-
-        /// Applications make states of their own, perhaps one for each percent.
-        private static let maximumStates = 20
-
-        mutating func add(_ count: Int, inProgress status: String) {
-            let isKept = inProgress[status] != nil || inProgress.count < Self.maximumStates
-            inProgress[isKept ? status : "OTHER", default: 0] += count
-        }
-    }
-
     private let configuration: TaskConfiguration
     private let cap: LabelCap
-    private var buckets: [Int64: [Key: Cell]] = [:]
+    private var cells: [Int64: [Key: Cell]] = [:]
+    private var cellCount = 0
+    /// Ended tasks of whatever is not read again: of buckets whose time is over, and of cells that are gone.
+    private var ended: [Int64: [String: Ended]] = [:]
+    /// The first bucket that may be read again.
+    private var firstOpen = Int64.min
     private var totals: [String: Totals] = [:]
     private var lastObservation: Int64?
     /// After an outage of the source: from where to read until when, since records that waited for it come later still.
     private var catchingUp: (from: Int64, until: Int64)?
+    /// The reading that goes on.
+    private var reading: Reading?
+
+    private struct Reading {
+        let buckets: ClosedRange<Int64>
+        /// Buckets before this one are over with this reading.
+        let firstOpen: Int64
+        /// Whether what ended before counts from 0, so that its first increase shows.
+        let isBaseline: Bool
+        var isFull = false
+        /// Tasks in progress by name and state.
+        var inProgress: [String: [String: Int]] = [:]
+    }
+
+    /// Cells that are remembered, some 200 bytes each.
+    static let maximumCells = 200_000
 
     /// - Parameter cap: bounds the names, together with those of other tables.
     init(configuration: TaskConfiguration, cap: LabelCap) {
@@ -97,60 +67,143 @@ struct TaskRing {
         let longest = configuration.windows.map(\.seconds).max() ?? 0
         var start = lastObservation.map { $0 - Self.lateness } ?? (now - max(longest, Self.lateness))
         if let catchingUp, now <= catchingUp.until { start = min(start, catchingUp.from) }
-        return max(start, now - Self.maximumBackfill) / Self.bucketSeconds * Self.bucketSeconds
+        start = max(start, now - Self.maximumBackfill) / Self.bucketSeconds
+        return max(start, firstOpen) * Self.bucketSeconds
     }
 
-    /// Takes in all groups from `start(at: now)` on, and the tasks in progress.
+    /// Begins to take in all groups from `start(at: now)` on; a reading that has not ended is forgotten.
+    mutating func begin(at now: Int64) {
+        if let lastObservation, now < lastObservation - Self.lateness { startAgain() }
+        for bucket in cells.keys {
+            for key in cells[bucket]?.keys.map({ $0 }) ?? [] { cells[bucket]?[key]?.reading = Amounts() }
+        }
+        let first = start(at: now) / Self.bucketSeconds
+        reading = Reading(
+            buckets: first...max(first, (now + Self.maximumFuture) / Self.bucketSeconds),
+            firstOpen: (now - Self.lateness) / Self.bucketSeconds,
+            isBaseline: lastObservation == nil
+        )
+    }
+
+    /// Takes in a group. What was not asked for is dropped: it would be counted again with each reading.
+    mutating func add(_ row: Row) {
+        guard let reading, reading.buckets.contains(row.bucket) else { return }
+        let status = TaskTable.finalStates.firstIndex(of: row.status) ?? TaskTable.finalStates.count
+        let index = row.durationIndex.flatMap { (0...configuration.durationBounds.count).contains($0) ? $0 : nil }
+        let key = Key(
+            task: name(row.task),
+            status: Int8(status),
+            durationIndex: index.map { Int16(clamping: $0) },
+            exception: row.exception.map(cap.exception)
+        )
+        // Rows of several names may be folded into one cell, so they are added up first.
+        var amounts = Amounts()
+        amounts += Amounts(count: row.count, durationSum: row.durationSum, retries: row.retries)
+        if reading.isBaseline, row.bucket < reading.firstOpen {
+            count(Amounts(), of: key)
+            note(amounts.count, of: key, in: row.bucket)
+            return
+        }
+        if cells[row.bucket]?[key] == nil {
+            guard cellCount < Self.maximumCells else {
+                self.reading?.isFull = true
+                return
+            }
+            cellCount += 1
+        }
+        cells[row.bucket, default: [:]][key, default: Cell()].reading += amounts
+    }
+
+    /// Takes in tasks in progress.
+    mutating func add(inProgress count: Int, of task: String, _ status: String) {
+        guard reading != nil else { return }
+        let name = name(task)
+        let states = reading?.inProgress[name]
+        let isKept = states?[status] != nil || Totals.hasRoom(states ?? [:])
+        reading?.inProgress[name, default: [:]][isKept ? status : TaskTable.otherState, default: 0].count(count)
+    }
+
+    /// Ends a reading.
     ///
     /// - Parameter isComplete: whether all groups are there; cells that are missing otherwise say nothing.
+    /// - Returns: whether all groups could be taken in.
+    @discardableResult
+    mutating func end(at now: Int64, isComplete: Bool = true) -> Bool {
+        guard let reading else { return false }
+        self.reading = nil
+        for bucket in cells.keys where reading.buckets.contains(bucket) {
+            close(bucket, reading, isComplete: isComplete && !reading.isFull)
+        }
+        for task in totals.keys {
+            for status in totals[task]?.inProgress.keys.map({ $0 }) ?? [] { totals[task]?.inProgress[status] = 0 }
+        }
+        for (name, states) in reading.inProgress {
+            for (status, count) in states { totals[name]?.add(count, inProgress: status) }
+        }
+
+        if let before = lastObservation, now - before > Self.lateness / 2 {
+            catchingUp = (before - Self.lateness, now + Self.lateness)
+        }
+        lastObservation = now
+        forget(at: now)
+        return !reading.isFull
+    }
+
+    /// Takes in all groups of a reading, and the tasks in progress.
     mutating func observe(
         _ rows: [Row],
         inProgress: [(task: String, status: String, count: Int)],
         at now: Int64,
         isComplete: Bool = true
     ) {
-        let isBaseline = lastObservation == nil
-        // Rows of several names may be folded into one cell, so add them up first.
-        var read: [Int64: [Key: Amounts]] = [:]
-        for row in rows {
-            let key = Key(
-                task: name(row.task),
-                status: row.status,
-                durationIndex: row.durationIndex,
-                exception: row.exception.map(cap.exception)
-            )
-            let amounts = Amounts(count: row.count, durationSum: row.durationSum, retries: row.retries)
-            read[row.bucket, default: [:]][key, default: Amounts()] += amounts
-        }
-        // Cells that were read again and are gone hold nothing now.
-        let first = start(at: now) / Self.bucketSeconds
-        for bucket in buckets.keys where bucket >= first && isComplete {
-            for key in buckets[bucket]?.keys.map({ $0 }) ?? [] where read[bucket]?[key] == nil {
-                buckets[bucket]?[key]?.read = Amounts()
-            }
-        }
-        for (bucket, cells) in read {
-            for (key, amounts) in cells {
-                let growth = amounts.growth(since: buckets[bucket]?[key]?.read ?? Amounts())
-                // What is known at the start counts from 0, so that its first increase shows.
-                count(isBaseline ? Amounts() : growth, of: key)
-                buckets[bucket, default: [:]][key, default: Cell()].accumulated += growth
-                buckets[bucket]?[key]?.read = amounts
-            }
-        }
-        for task in totals.keys {
-            for status in totals[task]?.inProgress.keys.map({ $0 }) ?? [] { totals[task]?.inProgress[status] = 0 }
-        }
-        for group in inProgress { totals[name(group.task)]?.add(group.count, inProgress: group.status) }
+        begin(at: now)
+        for row in rows { add(row) }
+        for group in inProgress { add(inProgress: group.count, of: group.task, group.status) }
+        end(at: now, isComplete: isComplete)
+    }
 
-        if let before = lastObservation, now - before > Self.lateness / 2 {
-            catchingUp = (before - Self.lateness, now + Self.lateness)
+    /// Counts what the cells of a bucket have grown by. Those that are gone hold nothing from now on.
+    private mutating func close(_ bucket: Int64, _ reading: Reading, isComplete: Bool) {
+        var kept: [Key: Cell] = [:]
+        for (key, var cell) in cells[bucket] ?? [:] {
+            let isThere = cell.reading.count > 0
+            let growth = cell.reading.growth(since: cell.read)
+            if isThere { count(reading.isBaseline ? Amounts() : growth, of: key) }
+            cell.accumulated.count(growth.count)
+            if isThere || isComplete { cell.read = cell.reading }
+            cell.reading = Amounts()
+            if cell.read.count > 0 {
+                kept[key] = cell
+            } else {
+                note(cell.accumulated, of: key, in: bucket)
+                cellCount -= 1
+            }
         }
-        lastObservation = now
+        cells[bucket] = kept.isEmpty ? nil : kept
+    }
+
+    /// Keeps no more of buckets than may be asked for.
+    private mutating func forget(at now: Int64) {
+        firstOpen = max(firstOpen, start(at: now) / Self.bucketSeconds)
+        for bucket in cells.keys where bucket < firstOpen {
+            for (key, cell) in cells[bucket] ?? [:] { note(cell.accumulated, of: key, in: bucket) }
+            cellCount -= cells[bucket]?.count ?? 0
+            cells[bucket] = nil
+        }
         let longest = configuration.windows.map(\.seconds).max() ?? 0
-        // Cells that may be read again must be remembered, or they would count twice.
-        let oldest = min(now - longest, start(at: now)) / Self.bucketSeconds - 1
-        buckets = buckets.filter { $0.key >= oldest }
+        let oldest = (now - longest) / Self.bucketSeconds - 1
+        ended = ended.filter { $0.key >= oldest }
+    }
+
+    /// The source's clock was set back: nothing of what was read says what would be new.
+    private mutating func startAgain() {
+        (cells, cellCount, ended, firstOpen) = ([:], 0, [:], .min)
+        (lastObservation, catchingUp) = (nil, nil)
+    }
+
+    private mutating func note(_ count: Int, of key: Key, in bucket: Int64) {
+        guard let isSuccess = key.isSuccess, count > 0 else { return }
+        ended[bucket, default: [:]][key.task, default: Ended()].add(count, isSuccess: isSuccess)
     }
 
     func aggregates(at now: Int64) -> [TaskAggregate] {
@@ -173,16 +226,22 @@ struct TaskRing {
         var ratios: [String: [SuccessRatio]] = [:]
         for window in configuration.windows {
             let first = (now - window.seconds) / Self.bucketSeconds
-            var successes: [String: Int] = [:]
-            var ended: [String: Int] = [:]
-            for (bucket, cells) in buckets where bucket > first {
-                for (key, cell) in cells where key.status == "SUCCESS" || key.status == "FAILURE" {
-                    ended[key.task, default: 0] += cell.accumulated.count
-                    if key.status == "SUCCESS" { successes[key.task, default: 0] += cell.accumulated.count }
+            var counts: [String: (successes: Int, all: Int)] = [:]
+            for (bucket, tasks) in ended where bucket > first {
+                for (task, count) in tasks {
+                    counts[task, default: (0, 0)].successes.count(Int(count.successes))
+                    counts[task, default: (0, 0)].all.count(Int(count.all))
                 }
             }
-            for (task, count) in ended where count > 0 {
-                let ratio = SuccessRatio(window: window, successes: successes[task] ?? 0, ended: count)
+            for (bucket, cells) in cells where bucket > first {
+                for (key, cell) in cells {
+                    guard let isSuccess = key.isSuccess else { continue }
+                    counts[key.task, default: (0, 0)].all.count(cell.accumulated)
+                    if isSuccess { counts[key.task, default: (0, 0)].successes.count(cell.accumulated) }
+                }
+            }
+            for (task, count) in counts where count.all > 0 {
+                let ratio = SuccessRatio(window: window, successes: count.successes, ended: count.all)
                 ratios[task, default: []].append(ratio)
             }
         }
@@ -190,17 +249,18 @@ struct TaskRing {
     }
 
     private mutating func count(_ growth: Amounts, of key: Key) {
-        totals[key.task]?.results[key.status, default: 0] += growth.count
-        totals[key.task]?.retries += growth.retries
-        if let exception = key.exception { totals[key.task]?.errors[exception, default: 0] += growth.count }
-        guard let index = key.durationIndex, (0...configuration.durationBounds.count).contains(index) else { return }
-        totals[key.task]?.durationCounts[index] += growth.count
+        totals[key.task]?.results[key.state, default: 0].count(growth.count)
+        totals[key.task]?.retries.count(growth.retries)
+        if let exception = key.exception { totals[key.task]?.errors[exception, default: 0].count(growth.count) }
+        guard let index = key.durationIndex.map(Int.init) else { return }
+        totals[key.task]?.durationCounts[index].count(growth.count)
         totals[key.task]?.durationSum += growth.durationSum
     }
 
     /// The name under which a task is counted; makes it known.
     private mutating func name(_ task: String) -> String {
-        if totals[task] != nil { return task }
+        // The one that is kept, so that a name takes its memory once.
+        if let index = totals.index(forKey: task) { return totals[index].key }
         let name = cap.task(task)
         if totals[name] == nil {
             totals[name] = Totals(durationCounts: Array(repeating: 0, count: configuration.durationBounds.count + 1))

@@ -14,8 +14,6 @@ final class TaskSource {
     /// Whether it was ever read.
     private(set) var wasRead = false
 
-    /// Groups that one collection takes, which bounds its memory.
-    private static let maximumRows = 4 * TaskTable.maximumGroups
     /// The name of rows that have none.
     private static let unnamed = "unknown"
 
@@ -41,72 +39,61 @@ final class TaskSource {
         ring.observe([], inProgress: [], at: time)
     }
 
-    /// Takes in what has ended since the last time, and what is in progress.
-    func read(_ transaction: borrowing PostgresTransaction, _ anomalies: inout [Anomaly]) throws(PostgresError) {
-        guard let now = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.integer(0) else {
-            return
-        }
-        var ended: [TaskRing.Row] = []
-        let future = now + TaskRing.maximumFuture
-        let isComplete = try readEnded(transaction, from: ring.start(at: now), until: future, into: &ended)
-        var unfinished: [PostgresRow] = []
-        if let condition = try table.unfinished(transaction, firstParameter: 1) {
-            unfinished = try transaction.query(
-                table.unfinishedQuery(condition),
-                condition.parameters,
-                memory: PostgresTransaction.largeMemory
+    /// PostgreSQL's clock, Unix seconds.
+    static func now(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> Int64 {
+        let time = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.time(0)
+        guard let time else {
+            throw transaction.refusal(
+                PostgresError.State.datetimeOverflow,
+                "the server's clock tells no time that can be"
             )
         }
-        if !isComplete {
-            let problem = "\(table.title): more than \(Self.maximumRows) groups at once; counts are too low"
-            anomalies.append(Anomaly(.overLimit, problem))
+        return Int64(time)
+    }
+
+    /// Takes in what has ended since the last time, and what is in progress.
+    func read(_ transaction: borrowing PostgresTransaction, _ anomalies: inout [Anomaly]) throws(PostgresError) {
+        let now = try Self.now(transaction)
+        var groups = 0
+        ring.begin(at: now)
+        try transaction.forEachRow(
+            of: table.endedQuery(durationBounds: configuration.durationBounds),
+            [String(ring.start(at: now)), String(now + TaskRing.maximumFuture)]
+        ) { row in
+            groups += 1
+            guard groups <= TaskTable.maximumGroups else { return false }
+            if let row = self.row(row) { ring.add(row) }
+            return true
         }
-        if unfinished.reduce(0, { $0 + ($1.integer(2) ?? 0) }) >= TaskTable.maximumGroups {
-            let problem = "\(table.title): over \(TaskTable.maximumGroups) tasks in progress; the rest is not counted"
+        var unfinished = 0
+        if let condition = try table.unfinished(transaction, firstParameter: 1) {
+            try transaction.forEachRow(of: table.unfinishedQuery(condition), condition.parameters) { row in
+                guard let status = row.text(1), let count = row.count(2) else { return true }
+                unfinished.count(count)
+                let task = row.text(0) ?? Self.unnamed
+                if configuration.tells(of: task) { ring.add(inProgress: count, of: task, status) }
+                return true
+            }
+        }
+        if unfinished >= TaskTable.maximumUnfinished {
+            let problem =
+                "\(table.title): over \(TaskTable.maximumUnfinished) tasks in progress; the rest is not counted"
             anomalies.append(Anomaly(.overLimit, problem))
         }
         self.now = now
         wasRead = true
-        ring.observe(
-            ended,
-            inProgress: unfinished.compactMap { row in
-                guard let status = row.text(1), let count = row.integer(2) else { return nil }
-                let task = row.text(0) ?? Self.unnamed
-                return configuration.tells(of: task) ? (task, status, Int(count)) : nil
-            },
-            at: now,
-            isComplete: isComplete
-        )
-    }
-
-    /// Adds what ended from one time (Unix seconds) to before another, in as many parts as results may be large.
-    ///
-    /// - Returns: false if there was more than is taken.
-    private func readEnded(
-        _ transaction: borrowing PostgresTransaction,
-        from start: Int64,
-        until end: Int64,
-        into ended: inout [TaskRing.Row]
-    ) throws(PostgresError) -> Bool {
-        guard ended.count < Self.maximumRows else { return false }
-        let query = table.endedQuery(durationBounds: configuration.durationBounds)
-        let rows = try transaction.query(
-            query,
-            [String(start), String(end)],
-            memory: PostgresTransaction.largeMemory
-        )
-        let buckets = (end - start) / TaskRing.bucketSeconds
-        guard rows.count >= TaskTable.maximumGroups, buckets > 1 else {
-            ended += rows.compactMap { row($0) }
-            return rows.count < TaskTable.maximumGroups
+        let isComplete = groups <= TaskTable.maximumGroups
+        let hasRoom = ring.end(at: now, isComplete: isComplete)
+        if !isComplete || !hasRoom {
+            let maximum = isComplete ? TaskRing.maximumCells : TaskTable.maximumGroups
+            anomalies.append(
+                Anomaly(.overLimit, "\(table.title): more than \(maximum) groups at once; counts are too low")
+            )
         }
-        let middle = start + buckets / 2 * TaskRing.bucketSeconds
-        let isFirstComplete = try readEnded(transaction, from: start, until: middle, into: &ended)
-        return try readEnded(transaction, from: middle, until: end, into: &ended) && isFirstComplete
     }
 
     private func row(_ row: PostgresRow) -> TaskRing.Row? {
-        guard let bucket = row.integer(0), let status = row.text(2), let count = row.integer(4) else { return nil }
+        guard let bucket = row.integer(0), let status = row.text(2), let count = row.count(4) else { return nil }
         let task = row.text(1) ?? Self.unnamed
         guard configuration.tells(of: task) else { return nil }
         return TaskRing.Row(
@@ -114,9 +101,9 @@ final class TaskSource {
             task: task,
             status: status,
             durationIndex: row.integer(3).map { Int($0) },
-            count: Int(count),
+            count: count,
             durationSum: row.number(5) ?? 0,
-            retries: row.integer(6).map { Int($0) } ?? 0,
+            retries: row.count(6) ?? 0,
             exception: row.text(7)
         )
     }

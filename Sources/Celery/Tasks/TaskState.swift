@@ -62,18 +62,18 @@ extension TaskState {
 extension TaskAggregate {
     /// Adds what another table tells of the tasks of that name.
     mutating func add(_ other: TaskAggregate) {
-        results.merge(other.results, uniquingKeysWith: +)
-        inProgress.merge(other.inProgress, uniquingKeysWith: +)
-        errors.merge(other.errors, uniquingKeysWith: +)
+        results.merge(other.results, uniquingKeysWith: Int.sum)
+        inProgress.merge(other.inProgress, uniquingKeysWith: Int.sum)
+        errors.merge(other.errors, uniquingKeysWith: Int.sum)
         durationSum += other.durationSum
         if let counts = other.durationCounts {
-            durationCounts = durationCounts.map { zip($0, counts).map(+) } ?? counts
+            durationCounts = durationCounts.map { zip($0, counts).map(Int.sum) } ?? counts
         }
-        if let count = other.retries { retries = (retries ?? 0) + count }
+        if let count = other.retries { retries = Int.sum(retries ?? 0, count) }
         for ratio in other.successRatios {
             if let index = successRatios.firstIndex(where: { $0.window == ratio.window }) {
-                successRatios[index].successes += ratio.successes
-                successRatios[index].ended += ratio.ended
+                successRatios[index].successes.count(ratio.successes)
+                successRatios[index].ended.count(ratio.ended)
             } else {
                 successRatios.append(ratio)
             }

@@ -14,11 +14,12 @@ extension TaskTable {
         let index = "\(durationBounds.count) - width_bucket(-\(seconds), '{\(bounds)}'::float8[])"
         // PostgreSQL has infinite times, which cannot be subtracted; NULL falls through as well.
         func ifKnown(_ expression: String) -> String { "CASE WHEN isfinite(\(start ?? "")) THEN \(expression) END" }
-        let retries = columns[.retries].map { "least(greatest(t.\($0.quoted), 0), 1000000)" }
+        // Of the widest types a number may have 100,000 digits.
+        let retries = columns[.retries].map { "least(greatest(t.\($0.quoted), 0), 1000000)::bigint" }
         return """
             SELECT floor(extract(epoch FROM \(end)) / \(TaskRing.bucketSeconds))::bigint,
                 \(text(.task)),
-                CASE WHEN \(state) IN (\(Self.literals(Self.finalStates))) THEN \(state) ELSE 'OTHER' END,
+                CASE WHEN \(state) IN (\(Self.literals(Self.finalStates))) THEN \(state) ELSE '\(Self.otherState)' END,
                 \(start == nil ? "NULL" : ifKnown(index)),
                 count(*),
                 \(start == nil ? "0" : "coalesce(sum(\(ifKnown(seconds))), 0)"),
@@ -29,7 +30,7 @@ extension TaskTable {
                 AND t.\(completed.quoted) < \(bound("$2", completed))
                 AND \(hasEnded)
             GROUP BY 1, 2, 3, 4, 8
-            LIMIT \(Self.maximumGroups)
+            LIMIT \(Self.maximumGroups + 1)
             """
     }
 
@@ -38,8 +39,8 @@ extension TaskTable {
         """
         SELECT task, state, count(*)
         FROM (
-            SELECT \(text(.task)) AS task, \(state) AS state
-            FROM \(name) AS t WHERE \(unfinished.condition) LIMIT \(Self.maximumGroups)
+            SELECT \(text(.task)) AS task, left(\(state), \(Self.maximumWordLength)) AS state
+            FROM \(name) AS t WHERE \(unfinished.condition) LIMIT \(Self.maximumUnfinished)
         ) AS unfinished
         GROUP BY 1, 2
         """
@@ -50,12 +51,12 @@ extension TaskTable {
     func lastRunsQuery(taskCount: Int) -> String {
         guard let completed = columns[.completed], let task = columns[.task] else { return "SELECT NULL WHERE false" }
         let names = (3..<3 + taskCount).map { "$\($0)" }.joined(separator: ", ")
-        func runs(_ column: Column, as run: Column) -> String {
+        func runs(_ column: Relation.Column, as run: Relation.Column) -> String {
             """
-            SELECT t.\(task.quoted)::text AS task, coalesce(\(moment(run, of: "t")), \(moment(column, of: "t"))) AS run
+            SELECT \(task.text("t.\(task.quoted)")) AS task, coalesce(\(moment(run, of: "t")), \(moment(column, of: "t"))) AS run
             FROM \(name) AS t
             WHERE t.\(column.quoted) >= \(bound("$1", column)) AND t.\(column.quoted) <= \(bound("$2", column))
-                AND t.\(task.quoted)::text IN (\(names))
+                AND \(task.text("t.\(task.quoted)")) IN (\(names))
                 \(columns[.started] == nil ? "AND \(hasEnded)" : "")
             """
         }
@@ -72,7 +73,7 @@ extension TaskTable {
     }
 
     /// The query for the earliest time in a column; none without rows.
-    private func firstMoment(_ column: Column?) -> String {
+    private func firstMoment(_ column: Relation.Column?) -> String {
         guard let column else { return "SELECT NULL::timestamptz" }
         return """
             SELECT \(moment(column, of: "f")) FROM \(name) AS f
@@ -93,7 +94,7 @@ extension TaskTable {
             switch (id.type, otherID.type) {
             case ("uuid", "uuid"): "o.\(otherID.quoted) = recent.id::uuid"
             case (_, "uuid"): "o.\(otherID.quoted) = CASE WHEN recent.id ~* '\(Self.uuid)' THEN recent.id::uuid END"
-            default: "o.\(otherID.quoted)::text = recent.id"
+            default: "\(otherID.text("o.\(otherID.quoted)")) = recent.id"
             }
         let minuteAgo = bound("(extract(epoch FROM now()) - 60)", completed)
         return """
@@ -101,7 +102,7 @@ extension TaskTable {
                 WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE \(sameID))
             ), count(*)
             FROM (
-                SELECT t.\(id.quoted)::text AS id FROM \(name) AS t
+                SELECT \(id.text("t.\(id.quoted)")) AS id FROM \(name) AS t
                 WHERE t.\(completed.quoted) < \(minuteAgo)
                     AND \(moment(completed, of: "t")) >= (\(other.firstMoment(other.columns[.completed])))
                 ORDER BY t.\(completed.quoted) DESC LIMIT 20

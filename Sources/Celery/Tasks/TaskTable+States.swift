@@ -6,11 +6,13 @@ extension TaskTable {
     /// Celery's states in which a task has ended. Any other is in progress, an application's own as well, which tasks give
     /// themselves with `update_state`. Source: celery/states.py, `READY_STATES`, with the two that it never stores.
     static let finalStates = ["SUCCESS", "FAILURE", "REVOKED", "REJECTED", "IGNORED"]
+    /// What others are told as.
+    static let otherState = "OTHER"
     /// Celery's states in which it has not, and PROGRESS by convention.
     private static let unfinishedStates = ["PENDING", "RECEIVED", "STARTED", "PROGRESS", "RETRY"]
     /// Different states that are looked at, and the characters that one may have.
     private static let maximumWords = 100
-    private static let maximumWordLength = 200
+    static let maximumWordLength = 200
 
     /// Which rows are in progress: what to write into a WHERE, and its parameters.
     struct Unfinished {
@@ -20,15 +22,16 @@ extension TaskTable {
 
     /// The state in Celery's words.
     var state: String {
-        columns[.status].map { state(of: "t.\($0.quoted)") } ?? "NULL"
+        columns[.status].map { state(of: "t.\($0.quoted)", $0) } ?? "NULL::text"
     }
 
-    private func state(of value: String) -> String {
-        guard !definition.states.isEmpty else { return "\(value)::text" }
+    private func state(of value: String, _ column: Relation.Column) -> String {
+        let text = column.text(value)
+        guard !definition.states.isEmpty else { return text }
         let cases = definition.states.sorted { $0.key < $1.key }.map {
             "WHEN \(Self.literal($0.key)) THEN \(Self.literal($0.value))"
         }
-        return "(CASE \(value)::text \(cases.joined(separator: " ")) ELSE \(value)::text END)"
+        return "(CASE \(text) \(cases.joined(separator: " ")) ELSE \(text) END)"
     }
 
     /// A condition that a task, which has a completion time, has ended.
@@ -53,7 +56,7 @@ extension TaskTable {
             // PostgreSQL takes the index when it knows the states while it plans.
             words = try transaction.query(unfinishedWordsQuery(column)).compactMap { $0.text(0) }
             guard !words.isEmpty else { return nil }
-            let numbers = words.indices.map { "$\(first + $0)" }.joined(separator: ", ")
+            let numbers = words.indices.map { column.parameter(first + $0) }.joined(separator: ", ")
             condition = "t.\(column.quoted) IN (\(numbers))"
         }
         if definition.completionIsEnd {
@@ -65,7 +68,7 @@ extension TaskTable {
     }
 
     /// The states in progress that the table has, each found by one step through the index.
-    private func unfinishedWordsQuery(_ column: Column) -> String {
+    private func unfinishedWordsQuery(_ column: Relation.Column) -> String {
         let next = "SELECT s.\(column.quoted) FROM \(name) AS s WHERE s.\(column.quoted)"
         let step = "ORDER BY s.\(column.quoted) LIMIT 1"
         return """
@@ -75,9 +78,9 @@ extension TaskTable {
                 SELECT (\(next) > words.word \(step)), number + 1 FROM words
                 WHERE words.word IS NOT NULL AND number < \(Self.maximumWords)
             )
-            SELECT word::text FROM words
-            WHERE length(word::text) <= \(Self.maximumWordLength)
-                AND \(state(of: "word")) NOT IN (\(Self.literals(Self.finalStates)))
+            SELECT \(column.text("word")) FROM words
+            WHERE length(\(column.text("word"))) <= \(Self.maximumWordLength)
+                AND \(state(of: "word", column)) NOT IN (\(Self.literals(Self.finalStates)))
             """
     }
 }

@@ -1,45 +1,37 @@
+internal import Postgres
+
 /// A task table as it was found in a database, and the SQL that reads it.
 struct TaskTable: Equatable, Sendable {
-    /// Groups in one result, which bounds its size.
-    static let maximumGroups = 100_000
+    /// Groups of ended tasks that one collection takes.
+    static let maximumGroups = 400_000
+    /// Tasks in progress that one collection counts.
+    static let maximumUnfinished = 100_000
     /// A larger table is not read whole for what is in progress.
     static let maximumRowsWithoutIndex = 200_000.0
 
-    struct Column: Equatable, Sendable {
-        let name: String
-        /// As PostgreSQL's `format_type` says it.
-        let type: String
-        /// Whether an index leads with it.
-        let isIndexed: Bool
-        /// Whether the type is an ENUM of the database's own.
-        let isEnumeration: Bool
-
-        /// Quoted, as SQL wants it.
-        var quoted: String { SQLName.quoted(name) }
-    }
-
     /// Another table with more about the same tasks.
     struct Detail: Equatable, Sendable {
-        let name: String
-        let kind: Kind
-        let columns: [TaskColumn: Column]
+        let relation: Relation
+        let columns: [TaskColumn: Relation.Column]
+
+        /// For FROM.
+        var name: String { relation.name }
     }
 
     let definition: TaskTableDefinition
-    /// PostgreSQL's own id, another for a table that was made anew.
-    let identifier: Int64
-    /// For FROM, as PostgreSQL itself quotes it.
-    let name: String
-    let kind: Kind
-    let columns: [TaskColumn: Column]
+    let relation: Relation
+    let columns: [TaskColumn: Relation.Column]
     let details: [Detail]
     /// The zone of times that have none.
     let zone: String
-    /// Rows, as far as PostgreSQL has counted them.
-    let estimatedRows: Double
 
     /// The name for labels and messages.
     var title: String { definition.table }
+    /// For FROM.
+    var name: String { relation.name }
+    var identifier: Int64 { relation.identifier }
+    /// What a transaction that reads it must be let read: whoever names a table trusts those who wrote it.
+    var readable: ReadableRelations { definition.isExpected ? .all : .tables }
     var hasStart: Bool { columns[.started] != nil }
     var hasRetries: Bool { columns[.retries] != nil }
     var isIndexed: Bool { columns[.completed]?.isIndexed == true }
@@ -47,7 +39,7 @@ struct TaskTable: Equatable, Sendable {
     /// Whether what has ended lately can be found without reading all.
     var isCheap: Bool { isIndexed || isSmall }
     /// Of views and the like nobody knows.
-    private var isSmall: Bool { kind == .table && estimatedRows < Self.maximumRowsWithoutIndex }
+    private var isSmall: Bool { relation.kind == .table && relation.estimatedRows < Self.maximumRowsWithoutIndex }
 
     /// What would make collections cheap; nil where nothing is missing.
     var advice: String? {
@@ -64,44 +56,34 @@ struct TaskTable: Equatable, Sendable {
 
     /// What makes the missing index on a column.
     func indexStatement(_ column: TaskColumn) -> String? {
-        columns[column].flatMap { kind.indexStatement(on: name, $0) }
+        columns[column].flatMap { relation.kind.indexStatement(on: relation.shownName, $0) }
     }
 
-    /// What a relation is, as far as indexes go.
-    enum Kind: Equatable, Sendable {
-        case table
-        case partitioned
-        /// A view or a foreign table, which has none of its own.
-        case other
-
-        /// What makes the index that leads with a column; nil where there is one.
-        func indexStatement(on table: String, _ column: Column) -> String? {
-            guard !column.isIndexed else { return nil }
-            let plain = table.split(separator: ".").last.map { $0.filter { $0 != "\"" } } ?? "task"
-            let index = SQLName.quoted("\(plain)_\(column.name)")
-            return switch self {
-            case .table: "CREATE INDEX CONCURRENTLY \(index) ON \(table) (\(column.quoted))"
-            case .partitioned: "CREATE INDEX \(index) ON \(table) (\(column.quoted))"
-            case .other: "nothing on \(table), which is no table: index what it reads by \(column.quoted)"
-            }
-        }
+    /// Makes sure, right before it is read, that what was found is what it was found to be.
+    func verify(_ transaction: borrowing PostgresTransaction) throws(PostgresError) {
+        if !definition.isExpected { try relation.verify(transaction) }
+        for detail in details { try detail.relation.verify(transaction) }
     }
 
     // MARK: Parts of SQL
 
     /// Types of columns that tell a time.
-    static func isTime(_ type: String) -> Bool {
-        ["timestamp with time zone", "timestamp without time zone", "double precision", "numeric", "bigint", "integer"]
-            .contains(type)
+    static func isTime(_ column: Relation.Column) -> Bool {
+        column.origin == .builtIn
+            && [
+                "timestamp with time zone", "timestamp without time zone", "double precision", "numeric", "bigint",
+                "integer",
+            ].contains(column.type)
     }
 
     /// Types of columns that tell a number.
-    static func isNumber(_ type: String) -> Bool {
-        ["smallint", "integer", "bigint", "numeric", "double precision", "real"].contains(type)
+    static func isNumber(_ column: Relation.Column) -> Bool {
+        column.origin == .builtIn
+            && ["smallint", "integer", "bigint", "numeric", "double precision", "real"].contains(column.type)
     }
 
     /// A column as a moment.
-    func moment(_ column: Column, of table: String) -> String {
+    func moment(_ column: Relation.Column, of table: String) -> String {
         let value = "\(table).\(column.quoted)"
         // What cannot be converted must cost no more than its own row.
         return switch column.type {
@@ -113,7 +95,7 @@ struct TaskTable: Equatable, Sendable {
     }
 
     /// A moment (Unix seconds) as the column has it, so that an index is of use.
-    func bound(_ parameter: String, _ column: Column) -> String {
+    func bound(_ parameter: String, _ column: Relation.Column) -> String {
         switch column.type {
         case "timestamp with time zone": "to_timestamp(\(parameter)::float8)"
         case "timestamp without time zone": "(to_timestamp(\(parameter)::float8) AT TIME ZONE \(Self.literal(zone)))"
@@ -130,7 +112,7 @@ struct TaskTable: Equatable, Sendable {
 
     /// A text column, shortened to what a label may hold; NULL where there is none.
     func text(_ column: TaskColumn, length: Int = 200) -> String {
-        columns[column].map { "left(t.\($0.quoted)::text, \(length))" } ?? "NULL::text"
+        columns[column].map { "left(\($0.text("t.\($0.quoted)")), \(length))" } ?? "NULL::text"
     }
 
     /// The class of the exception with which a task failed.
@@ -138,17 +120,19 @@ struct TaskTable: Equatable, Sendable {
         let name = "[A-Za-z_][A-Za-z0-9_.]*"
         var sources: [String] = []
         if let result = columns[.result] {
-            sources.append("substring(left(t.\(result.quoted)::text, 10000) from '\"exc_type\": *\"(\(name))\"')")
+            sources.append(
+                "substring(left(\(result.text("t.\(result.quoted)")), 10000) from '\"exc_type\": *\"(\(name))\"')"
+            )
         }
         if let error = columns[.error] {
-            sources.append("substring(left(t.\(error.quoted)::text, 1000) from '^(\(name))(?:[:(]|\\s*$)')")
+            sources.append("substring(left(\(error.text("t.\(error.quoted)")), 1000) from '^(\(name))(?:[:(]|\\s*$)')")
         }
-        if columns[.error] == nil, let error = anywhere(.error) {
-            sources.append("substring(left(\(error)::text, 1000) from '^(\(name))(?:[:(]|\\s*$)')")
+        if columns[.error] == nil, let error = text(anywhere: .error) {
+            sources.append("substring(left(\(error), 1000) from '^(\(name))(?:[:(]|\\s*$)')")
         }
         if let traceback = columns[.traceback] {
             // After the frames, which are indented, comes `module.Class: message`; of chained exceptions the last.
-            let text = "right(t.\(traceback.quoted)::text, 10000)"
+            let text = "right(\(traceback.text("t.\(traceback.quoted)")), 10000)"
             sources.append("substring(\(text) from '.*\\n  [^\\n]*\\n(\(name))(?::|\\s|$)')")
         }
         guard !sources.isEmpty else { return "NULL::text" }
@@ -157,13 +141,18 @@ struct TaskTable: Equatable, Sendable {
         return "CASE WHEN \(state) = 'FAILURE' THEN \(found) END"
     }
 
-    /// A column of this table or of a detail.
-    func anywhere(_ column: TaskColumn) -> String? {
-        if let own = columns[column] { return "t.\(own.quoted)" }
+    /// A column of this table or of a detail, and its value.
+    func anywhere(_ column: TaskColumn) -> (column: Relation.Column, value: String)? {
+        if let own = columns[column] { return (own, "t.\(own.quoted)") }
         for (index, detail) in details.enumerated() {
-            if let other = detail.columns[column] { return "d\(index).\(other.quoted)" }
+            if let other = detail.columns[column] { return (other, "d\(index).\(other.quoted)") }
         }
         return nil
+    }
+
+    /// The same as text.
+    func text(anywhere column: TaskColumn) -> String? {
+        anywhere(column).map { $0.column.text($0.value) }
     }
 
     /// This table as t, with those details that have one of these columns.
@@ -173,9 +162,20 @@ struct TaskTable: Equatable, Sendable {
         for (index, detail) in details.enumerated() {
             let isWanted = wanted.contains { columns[$0] == nil && detail.columns[$0] != nil }
             guard isWanted, let other = detail.columns[.id] else { continue }
-            text += " LEFT JOIN \(detail.name) AS d\(index) ON d\(index).\(other.quoted) = t.\(own.quoted)"
+            text += " LEFT JOIN \(detail.name) AS d\(index) ON "
+            text += Self.areEqual((other, "d\(index).\(other.quoted)"), (own, "t.\(own.quoted)"))
         }
         return text
+    }
+
+    /// A condition that two columns are equal. An index serves only what is compared as it is.
+    private static func areEqual(
+        _ one: (column: Relation.Column, value: String),
+        _ other: (column: Relation.Column, value: String)
+    ) -> String {
+        let areBuiltIn = one.column.origin == .builtIn && other.column.origin == .builtIn
+        return areBuiltIn
+            ? "\(one.value) = \(other.value)" : "\(one.column.text(one.value)) = \(other.column.text(other.value))"
     }
 
     static func literal(_ text: String) -> String {

@@ -4,27 +4,31 @@ package import Postgres
 package final class WorkerReader {
     private let client: PostgresClient
     private let maximumWorkers: Int
-    private var tables: [String: Table] = [:]
+    private var relations: [String: Relation] = [:]
     private var anomaliesOfLook: [Anomaly] = []
+    private var doubles: [String] = []
     private var collectionsUntilNextLook = 0
 
-    /// What keeps the depths of queues from being read cheaply; nil where nothing is missing.
-    package private(set) var advice: String?
-
-    private struct Table {
-        var types: [String: String] = [:]
-        let isReadable: Bool
-        let role: String
-        let estimatedRows: Double
-        /// Columns with which indexes begin.
-        var indexed: Set<String> = []
+    /// What keeps the depths of queues from being read cheaply, and tables that there are several of.
+    package var advice: [String] {
+        doubles
+            + (hasExpensiveQueues
+                ? [
+                    "queue_stats is large and has no index that begins with queue_name, so depths are not read; run: "
+                        + "CREATE INDEX CONCURRENTLY queue_stats_queue_name_recorded_at ON queue_stats (queue_name, recorded_at)"
+                ] : [])
     }
+
+    private static let workers = RelationCatalog.Wanted(
+        "worker_status",
+        columns: ["worker_name", "status", "last_heartbeat", "active_tasks", "processed_tasks", "failed_tasks"]
+    )
+    private static let queues = RelationCatalog.Wanted("queue_stats", columns: ["queue_name", "depth", "recorded_at"])
 
     private static let maximumQueues = 1000
     /// Depths older than this many seconds are no longer told.
     private static let queueAge = 900
     private static let times = ["timestamp with time zone", "timestamp without time zone"]
-    private static let numbers = ["smallint", "integer", "bigint"]
 
     /// - Parameter maximumWorkers: workers beyond this number are left out.
     package init(client: PostgresClient, maximumWorkers: Int) {
@@ -48,60 +52,54 @@ package final class WorkerReader {
         }
         let state = WorkerState(
             workers: (workers ?? []).prefix(maximumWorkers).compactMap(Self.worker).sorted { $0.name < $1.name },
-            queues: (queues ?? []).compactMap(Self.queue)
+            queues: (queues ?? []).prefix(Self.maximumQueues).compactMap(Self.queue)
         )
         return (state, anomalies)
     }
 
     private func look() throws(PostgresError) {
-        tables = [:]
+        relations = [:]
         anomaliesOfLook = []
-        let rows = try client.readOnly { transaction throws(PostgresError) in try transaction.query(Self.columns) }
-        for row in rows {
-            guard let name = row.text(0), let column = row.text(1), let type = row.text(2) else { continue }
-            let table = Table(
-                isReadable: row.boolean(3) ?? false,
-                role: row.text(4) ?? "the role",
-                estimatedRows: row.number(6) ?? 0
-            )
-            tables[name, default: table].types[column] = type
-            if row.boolean(5) == true { tables[name]?.indexed.insert(column) }
+        let catalog = try client.readOnly { transaction throws(PostgresError) in
+            try RelationCatalog([Self.workers, Self.queues], transaction)
         }
-        for (name, table) in tables where !table.isReadable {
-            let problem = "table \(name) may not be read; run: GRANT SELECT ON \(name) TO \(table.role)"
-            anomaliesOfLook.append(Anomaly(.permission, problem))
+        doubles = catalog.doubles()
+        var isComplete = true
+        for (name, time) in [("worker_status", "last_heartbeat"), ("queue_stats", "recorded_at")] {
+            guard let relation = catalog.relation(name) else { continue }
+            if let grant = relation.missingGrant {
+                anomaliesOfLook.append(Anomaly(.permission, "table \(name) may not be read; run: \(grant)"))
+                isComplete = false
+            } else if let refusal = relation.refusal(advice: "make it a plain table") {
+                anomaliesOfLook.append(refusal)
+            } else {
+                relations[name] = relation
+                guard let column = relation.columns[time], !Self.isTime(column) else { continue }
+                anomaliesOfLook.append(
+                    Anomaly(.wrongType, "column \(time) of table \(name) is \(column.type), which is no time")
+                )
+            }
         }
-        for (name, column) in [("worker_status", "last_heartbeat"), ("queue_stats", "recorded_at")] {
-            guard let type = tables[name]?.types[column], !Self.times.contains(type) else { continue }
-            anomaliesOfLook.append(
-                Anomaly(.wrongType, "column \(column) of table \(name) is \(type), which is no time")
-            )
-            tables[name]?.types[column] = nil
-        }
-        advice =
-            hasExpensiveQueues
-            ? "queue_stats is large and has no index that begins with queue_name, so depths are not read; run: "
-                + "CREATE INDEX CONCURRENTLY queue_stats_queue_name_recorded_at ON queue_stats (queue_name, recorded_at)"
-            : nil
-        let isComplete = !tables.isEmpty && tables.values.allSatisfy(\.isReadable)
+        isComplete = isComplete && !relations.isEmpty
         collectionsUntilNextLook = isComplete ? TaskCatalog.collectionsBetweenLooks : 0
     }
 
     /// Whether each collection would read all of a long history.
     private var hasExpensiveQueues: Bool {
-        guard let table = tables["queue_stats"] else { return false }
-        return !table.indexed.contains("queue_name") && table.estimatedRows >= TaskTable.maximumRowsWithoutIndex
+        guard let relation = relations["queue_stats"] else { return false }
+        return relation.columns["queue_name"]?.isIndexed != true
+            && relation.estimatedRows >= TaskTable.maximumRowsWithoutIndex
     }
 
     /// The rows of a query on one table; nil where there is no such table, or it cannot be read now.
     private func read(
         _ name: String,
         needs columns: [String],
-        _ query: (Table) -> String,
+        _ query: (Relation) -> String?,
         _ anomalies: inout [Anomaly]
     ) throws(PostgresError) -> [PostgresRow]? {
-        guard let table = tables[name], table.isReadable else { return nil }
-        guard columns.allSatisfy({ table.types[$0] != nil }) else {
+        guard let relation = relations[name] else { return nil }
+        guard let query = query(relation) else {
             anomalies.append(
                 Anomaly(.malformed, "table \(name) has not all the columns \(columns.joined(separator: ", "))")
             )
@@ -109,7 +107,10 @@ package final class WorkerReader {
             return nil
         }
         do {
-            return try client.readOnly { transaction throws(PostgresError) in try transaction.query(query(table)) }
+            return try client.readOnly { transaction throws(PostgresError) in
+                try relation.verify(transaction)
+                return try transaction.query(query)
+            }
         } catch {
             collectionsUntilNextLook = 0
             guard let anomaly = Anomaly(error, readingTable: name) else { throw error }
@@ -120,50 +121,67 @@ package final class WorkerReader {
 
     // MARK: Queries
 
-    /// A column of one of some types, or NULL.
-    private static func column(_ name: String, _ table: Table, _ types: [String]) -> String {
-        table.types[name].map(types.contains) == true ? name : "NULL"
+    private static func isTime(_ column: Relation.Column) -> Bool {
+        column.origin == .builtIn && times.contains(column.type)
+    }
+
+    /// A whole number of a column, or NULL. Of the widest types it may have 100,000 digits.
+    private static func number(_ column: Relation.Column?, of alias: String) -> String {
+        guard let column, TaskTable.isNumber(column) else { return "NULL" }
+        let value = "\(alias).\(column.quoted)"
+        return "(CASE WHEN \(value) BETWEEN -1e15 AND 1e15 THEN \(value)::bigint END)"
     }
 
     /// A time as Unix seconds; times without a zone are UTC, as Python's `utcnow` writes them.
-    private static func seconds(_ name: String, _ table: Table, of alias: String = "") -> String {
-        guard let type = table.types[name], times.contains(type) else { return "NULL" }
-        let value = alias + name
-        let moment = type == "timestamp without time zone" ? "\(value) AT TIME ZONE 'UTC'" : value
+    private static func seconds(_ column: Relation.Column?, of alias: String) -> String {
+        guard let column, isTime(column) else { return "NULL" }
+        let value = "\(alias).\(column.quoted)"
+        let moment = column.type == "timestamp without time zone" ? "\(value) AT TIME ZONE 'UTC'" : value
         return "CASE WHEN isfinite(\(value)) THEN extract(epoch FROM \(moment)) END"
     }
 
-    private func workersQuery(_ table: Table) -> String {
-        let heartbeat = Self.column("last_heartbeat", table, Self.times)
+    private func workersQuery(_ table: Relation) -> String? {
+        guard let name = table.columns["worker_name"], let status = table.columns["status"] else { return nil }
+        let heartbeat = table.columns["last_heartbeat"].flatMap { Self.isTime($0) ? $0 : nil }
+        let text = name.text("w.worker_name")
+        let numbers = ["active_tasks", "processed_tasks", "failed_tasks"].map {
+            Self.number(table.columns[$0], of: "w")
+        }
         return """
-            SELECT left(worker_name::text, 200), status::text, \(Self.seconds("last_heartbeat", table)),
-                \(Self.column("active_tasks", table, Self.numbers)), \(Self.column("processed_tasks", table, Self.numbers)),
-                \(Self.column("failed_tasks", table, Self.numbers))
-            FROM worker_status WHERE worker_name IS NOT NULL
-            ORDER BY \(heartbeat == "NULL" ? "" : "last_heartbeat DESC NULLS LAST, ")worker_name
+            SELECT left(\(text), 200), left(\(status.text("w.status")), 50), \(Self.seconds(heartbeat, of: "w")),
+                \(numbers.joined(separator: ", "))
+            FROM \(table.name) AS w WHERE w.worker_name IS NOT NULL
+            ORDER BY \(heartbeat == nil ? "" : "w.last_heartbeat DESC NULLS LAST, ")\(text)
             LIMIT \(maximumWorkers + 1)
             """
     }
 
     /// The latest depth of each queue. It goes from name to name by the index, not through all of the history.
-    private func queuesQuery(_ table: Table) -> String {
-        """
-        WITH RECURSIVE names AS (
-            (SELECT queue_name FROM queue_stats WHERE queue_name IS NOT NULL ORDER BY queue_name LIMIT 1)
-            UNION ALL
-            SELECT (
-                SELECT q.queue_name FROM queue_stats AS q WHERE q.queue_name > names.queue_name ORDER BY q.queue_name LIMIT 1
+    private func queuesQuery(_ table: Relation) -> String? {
+        guard let name = table.columns["queue_name"], let depth = table.columns["depth"],
+            let recorded = table.columns["recorded_at"], Self.isTime(recorded)
+        else { return nil }
+        // Whose type is of others is compared as text alone.
+        let isOwn = name.origin == .other
+        let compared = { (alias: String) in isOwn ? name.text("\(alias).queue_name") : "\(alias).queue_name" }
+        let text = isOwn ? "bounded.queue_name" : name.text("bounded.queue_name")
+        return """
+            WITH RECURSIVE names (queue_name) AS (
+                (SELECT \(compared("q")) FROM \(table.name) AS q WHERE q.queue_name IS NOT NULL ORDER BY 1 LIMIT 1)
+                UNION ALL
+                SELECT (
+                    SELECT \(compared("q")) FROM \(table.name) AS q WHERE \(compared("q")) > names.queue_name ORDER BY 1 LIMIT 1
+                )
+                FROM names WHERE names.queue_name IS NOT NULL
             )
-            FROM names WHERE names.queue_name IS NOT NULL
-        )
-        SELECT left(bounded.queue_name::text, 200), latest.depth, \(Self.seconds("recorded_at", table, of: "latest."))
-        FROM (SELECT queue_name FROM names WHERE queue_name IS NOT NULL LIMIT \(Self.maximumQueues)) AS bounded
-        CROSS JOIN LATERAL (
-            SELECT q.depth, q.recorded_at FROM queue_stats AS q
-            WHERE q.queue_name = bounded.queue_name AND q.recorded_at > now() - interval '\(Self.queueAge) seconds'
-            ORDER BY q.recorded_at DESC LIMIT 1
-        ) AS latest
-        """
+            SELECT left(\(text), 200), latest.depth, \(Self.seconds(recorded, of: "latest"))
+            FROM (SELECT queue_name FROM names WHERE queue_name IS NOT NULL LIMIT \(Self.maximumQueues)) AS bounded
+            CROSS JOIN LATERAL (
+                SELECT \(Self.number(depth, of: "q")) AS depth, q.recorded_at FROM \(table.name) AS q
+                WHERE \(compared("q")) = bounded.queue_name AND q.recorded_at > now() - interval '\(Self.queueAge) seconds'
+                ORDER BY q.recorded_at DESC LIMIT 1
+            ) AS latest
+            """
     }
 
     private static func worker(_ row: PostgresRow) -> WorkerStatus? {
@@ -171,7 +189,7 @@ package final class WorkerReader {
             WorkerStatus(
                 name: name,
                 isOnline: row.text(1)?.uppercased() == "ONLINE",
-                heartbeat: row.number(2),
+                heartbeat: row.time(2),
                 activeTasks: row.integer(3).map { Int($0) },
                 processedTasks: row.integer(4).map { Int($0) },
                 failedTasks: row.integer(5).map { Int($0) }
@@ -180,19 +198,7 @@ package final class WorkerReader {
     }
 
     private static func queue(_ row: PostgresRow) -> RecordedQueue? {
-        guard let name = row.text(0), let depth = row.integer(1), let recorded = row.number(2) else { return nil }
+        guard let name = row.text(0), let depth = row.integer(1), let recorded = row.time(2) else { return nil }
         return RecordedQueue(name: name, depth: Int(depth), recorded: recorded)
     }
-
-    /// Columns of the tables, and whether these may be read.
-    private static let columns = """
-        SELECT names.name, a.attname, format_type(a.atttypid, NULL), has_any_column_privilege(a.attrelid, 'SELECT'),
-            quote_ident(current_user),
-            EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = c.oid AND indkey[0] = a.attnum AND indisvalid),
-            greatest(c.reltuples, 0)
-        FROM (VALUES ('worker_status'), ('queue_stats')) AS names (name)
-        JOIN pg_catalog.pg_class AS c ON c.oid = to_regclass(names.name)
-        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
-        WHERE NOT a.attisdropped
-        """
 }
