@@ -35,6 +35,7 @@ LONGEST = (
     "test_django_outages.py",
     "test_django_faults.py",
     "test_django.py",
+    "test_hostile_sizes.py",
     "test_redbeat_faults.py",
     "test_check_causes.py",
     "test_redis_cluster_tls.py",
@@ -48,7 +49,9 @@ LONGEST = (
     "test_commands.py",
     "test_persistent.py",
     "test_known_tables.py",
+    "test_oversized_keys.py",
     "test_soak.py",
+    "test_web_passwords.py",
 )
 
 

@@ -74,7 +74,7 @@ SIZES = {
         + """
         INSERT INTO django_celery_beat_periodictask (name, task, enabled, queue, one_off)
         SELECT n || repeat('n', 300000), repeat('t', 300000), true, repeat('q', 300000), false
-        FROM generate_series(1, 5000) AS n
+        FROM generate_series(1, 1000) AS n
         """,
     ),
     "periodic tasks with large schedules": (
