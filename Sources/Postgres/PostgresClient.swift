@@ -122,8 +122,8 @@ package struct PostgresTransaction: ~Copyable {
 
     /// Bytes that an answer may take unless more is expected.
     package static let usualMemory = 4 << 20
-    /// For some rows at a time of an answer that may have many.
-    package static let largeMemory = 20 << 20
+    /// For `rowsAtATime` rows, of which the longest have some 5 kB.
+    private static let partMemory = 6 << 20
 
     /// Runs one statement with parameters ($1, $2, ...) and returns its rows.
     ///
@@ -145,7 +145,7 @@ package struct PostgresTransaction: ~Copyable {
         _ = try query("DECLARE found NO SCROLL CURSOR FOR \(sql)", arguments)
         var rows: [PostgresRow]
         repeat {
-            rows = try query("FETCH \(Self.rowsAtATime) FROM found", memory: Self.largeMemory)
+            rows = try query("FETCH \(Self.rowsAtATime) FROM found", memory: Self.partMemory)
             for row in rows where !body(row) {
                 rows = []
                 break

@@ -87,7 +87,7 @@ import Testing
         let rows = try client().readOnly { transaction throws(PostgresError) in
             try transaction.query(
                 "SELECT n, 'mail.send' FROM generate_series(1, \(count)) AS n",
-                memory: PostgresTransaction.largeMemory
+                memory: 20 << 20
             )
         }
         #expect(rows.count == count)

@@ -96,7 +96,8 @@ def test_running_beat(
             heartbeat = beat(metrics, "scheduler_heartbeat")
             assert before - 0.05 <= heartbeat <= tick() + 0.05
             deadline = beat(metrics, "deadline_timestamp_seconds")
-            assert heartbeat < deadline <= heartbeat + 1.1
+            # What the tick has still to send may take a while.
+            assert heartbeat < deadline <= heartbeat + PAUSE + 0.1
             assert beat(metrics, "schedule_entries") == 4
             assert beat(metrics, "schedule_disabled_entries") == 1
             assert beat(metrics, "schedule_invalid_entries") == 0

@@ -35,7 +35,7 @@ HOSTILE_NAMES = [
     "line\nbreak\x00\x1b[31m",
     "\u202etxt.exe",
     "שלום",
-    "x" * 10_000,
+    "x" * 480,
 ]
 
 
