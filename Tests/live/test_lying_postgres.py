@@ -126,7 +126,8 @@ def test_all_lies_at_once(watch: Callable[..., Exporter], database_url: str) -> 
     assert not [event for event in log(one) if event["msg"] == "forged"]
     memory = peak - idle_megabytes(watch, urls)
     print(f"{len(LIES)} liars at once: {memory:.0f} MB more than without")
-    assert memory < MEGABYTES
+    # Four collections of each, all at the same moment.
+    assert memory < 3 * MEGABYTES
 
 
 def idles(exporter: Exporter) -> bool:
