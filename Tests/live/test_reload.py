@@ -459,7 +459,14 @@ def test_reloads_leave_nothing_behind(
     memory = resident()
     for number in range(10, 10 + RELOADS):
         reload(number)
-    wait_until(lambda: max(0, held()[0] - files, held()[1] - threads) == 0, SECONDS, "the end")
+    # Collectors share connections to PostgreSQL, of three descriptors each: how many there are depends
+    # on how many of them ever asked at the same moment.
+    spare = 3 * COLLECTORS
+    wait_until(
+        lambda: held()[0] <= files + spare and held()[1] <= threads,
+        SECONDS,
+        "what was replaced to end",
+    )
     print(f"after {RELOADS} reloads {(resident() - memory) >> 10} kB more than {memory >> 10} kB")
     assert resident() < memory + KEPT_BYTES
     wait_for_sources(Probed(one, "both"), {"broker": 1, "redbeat": 1, "database": 1})
