@@ -11,6 +11,8 @@ import PackageDescription
 //           |-> Compression -> CZlib
 //           |-> YAML -> CYAML
 //           `-> CArguments, CExecInfo
+//
+//   Collection, Postgres, HTTP and the program -> System, the ground floor: threads and waiting
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
@@ -47,13 +49,14 @@ let package = Package(
         .target(name: "CArguments"),
 
         .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
-        .target(name: "Postgres", dependencies: ["CLibPQ"], swiftSettings: strict),
-        .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt"], swiftSettings: strict),
+        .target(name: "Postgres", dependencies: ["CLibPQ", "System"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt", "System"], swiftSettings: strict),
+        .target(name: "System", swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", swiftSettings: strict),
         .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
-        .target(name: "Collection", dependencies: ["Exposition", logging], swiftSettings: strict),
+        .target(name: "Collection", dependencies: ["Exposition", "System", logging], swiftSettings: strict),
         .target(
             name: "Status",
             dependencies: ["Collection", "Exposition"],
@@ -69,7 +72,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status", "CArguments", "CExecInfo",
+                "Exposition", "Status", "System", "CArguments", "CExecInfo",
                 argumentParser, logging,
             ],
             swiftSettings: strict

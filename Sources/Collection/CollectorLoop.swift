@@ -1,5 +1,6 @@
 package import Logging
 internal import Synchronization
+internal import System
 
 /// Runs one collector at its interval, on a thread of its own, and publishes what it brings.
 package final class CollectorLoop: Sendable {
@@ -31,7 +32,7 @@ package final class CollectorLoop: Sendable {
         thread.withLock { thread in
             guard thread != .done, !stopping.wait(until: .now) else { return }
             // The thread owns the loop until it ends.
-            if DetachedThread.start({ self.run() }) {
+            if WorkThread.detach({ self.run() }) {
                 thread = .done
                 return
             }
@@ -52,7 +53,7 @@ package final class CollectorLoop: Sendable {
     }
 
     private func run() {
-        DetachedThread.name(definition.name)
+        WorkThread.name(definition.name)
         var collector = definition.make()
         var journal = CollectionJournal(collector: definition.name, logger: logger)
         var next = ContinuousClock.now

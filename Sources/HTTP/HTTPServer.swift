@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import System
 
 /// Serves responses on one listening socket, on a thread of its own.
 ///
@@ -7,7 +8,7 @@ internal import Glibc
 /// block. The body of a POST is left out.
 package final class HTTPServer {
     private let loop: ServerLoop
-    private let thread: pthread_t
+    private let thread: WorkThread.Handle
     private var isStopped = false
 
     /// - Parameters:
@@ -43,7 +44,7 @@ package final class HTTPServer {
         let address = UInt(bitPattern: daemon)
         guard let thread = WorkThread.start({ loop.run(OpaquePointer(bitPattern: address)) }) else {
             MHD_stop_daemon(daemon)
-            throw HTTPServerError(name: socket.name, cause: "the system has no more threads for this process")
+            throw HTTPServerError(name: socket.name, cause: ThreadShortage().description)
         }
         self.loop = loop
         self.thread = thread
@@ -54,7 +55,7 @@ package final class HTTPServer {
         guard !isStopped else { return }
         isStopped = true
         loop.stop()
-        pthread_join(thread, nil)
+        thread.join()
     }
 
     deinit {

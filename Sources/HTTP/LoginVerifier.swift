@@ -1,6 +1,7 @@
 internal import CGnuTLS
 internal import Glibc
 internal import Synchronization
+internal import System
 
 /// What became of a name and a password.
 enum LoginOutcome: Equatable {

@@ -3,6 +3,7 @@ internal import Collectors
 internal import HTTP
 internal import Logging
 internal import Synchronization
+internal import System
 
 /// The applications that are watched, and the configuration that says how.
 final class Exporter: Sendable {
@@ -56,7 +57,7 @@ final class Exporter: Sendable {
         let state = state.withLock { $0 }
         for warning in Self.warnings(of: state.configuration) { logger.warning("\(warning)") }
         // The thread owns the exporter until it stops, and starts what could not be started.
-        guard DetachedThread.start({ self.watch() }) else { throw ThreadShortage() }
+        guard WorkThread.detach({ self.watch() }) else { throw ThreadShortage() }
         for target in [state.target] + state.targets.values { target.start() }
     }
 

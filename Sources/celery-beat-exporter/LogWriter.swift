@@ -1,6 +1,6 @@
 internal import Glibc
-internal import HTTP
 internal import Synchronization
+internal import System
 
 /// Writes lines to a descriptor on a thread of its own, in their order, so that nobody who has something to say waits for
 /// whoever reads it: a pipe that nobody empties holds up neither scrapes nor collections. What there is no room for is dropped,

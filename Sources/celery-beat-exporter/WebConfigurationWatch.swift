@@ -1,7 +1,7 @@
-internal import Collection
 internal import Glibc
 internal import HTTP
 internal import Logging
+internal import System
 
 /// Has servers follow a web configuration: it and the files it names are looked at every second, on a thread of its own, and
 /// read again when they have changed and then stayed as they are for a second, so that nothing half-written counts.

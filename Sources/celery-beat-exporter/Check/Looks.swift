@@ -1,5 +1,6 @@
 internal import Collection
 internal import Synchronization
+internal import System
 
 /// How long looks go on.
 struct LookTimes {
@@ -42,7 +43,7 @@ final class ServerLook: Sendable {
 
     /// - Parameter firstLooks: of the application's collectors.
     func start(_ firstLooks: FirstLooks) {
-        let isStarted = DetachedThread.start { [self] in
+        let isStarted = WorkThread.detach { [self] in
             let result = Result { () throws(CollectionError) in try probe() }
             outcome.set(result)
             switch result {
@@ -83,7 +84,7 @@ final class CollectorLook: Sendable {
     var name: String { definition.name }
 
     func start(_ firstLooks: FirstLooks) {
-        let isStarted = DetachedThread.start { [self] in
+        let isStarted = WorkThread.detach { [self] in
             outcome.set(Result { () throws(CollectionError) in try look(firstLooks) })
         }
         guard !isStarted else { return }

@@ -2,6 +2,7 @@ internal import Celery
 internal import Collection
 internal import Collectors
 internal import Redis
+internal import System
 
 /// The queues' collector as `check` uses it: at the first look it waits to see whether anybody takes what is in them.
 struct WatchedQueues: Collector {
