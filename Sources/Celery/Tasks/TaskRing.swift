@@ -74,8 +74,10 @@ struct TaskRing {
     /// Begins to take in all groups from `start(at: now)` on; a reading that has not ended is forgotten.
     mutating func begin(at now: Int64) {
         if let lastObservation, now < lastObservation - Self.lateness { startAgain() }
-        for bucket in cells.keys {
-            for key in cells[bucket]?.keys.map({ $0 }) ?? [] { cells[bucket]?[key]?.reading = Amounts() }
+        if reading != nil {
+            for bucket in cells.keys {
+                for key in cells[bucket]?.keys.map({ $0 }) ?? [] { cells[bucket]?[key]?.reading = Amounts() }
+            }
         }
         let first = start(at: now) / Self.bucketSeconds
         reading = Reading(
