@@ -25,9 +25,9 @@ struct CollectionJournal {
             for problem in collected.problems {
                 tell(problem.description, "problem in the data", metadata: ["reason": "\(problem.reason.rawValue)"])
             }
-            for advice in collected.advice { tell(advice, "advice") }
+            for advice in collected.advice { tell(advice.cut(), "advice") }
             // There is nothing to fix.
-            for note in collected.notes { tell(note, "note", at: .info) }
+            for note in collected.notes { tell(note.cut(), "note", at: .info) }
         case .failure(let error):
             failures += 1
             // A failure that has changed its face is news.
@@ -50,7 +50,6 @@ struct CollectionJournal {
         at level: Logger.Level = .warning,
         metadata: Logger.Metadata = [:]
     ) {
-        let detail = detail.cut()
         guard told.count < Self.maximumTold, told.insert(detail).inserted else { return }
         logger.log(level: level, message, metadata: metadata.merging(["detail": "\(detail)"]) { first, _ in first })
         if told.count == Self.maximumTold { logger.warning("further problems are counted, not logged") }

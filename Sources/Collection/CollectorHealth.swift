@@ -42,9 +42,8 @@ package struct CollectorHealth: Equatable, Sendable {
             lastSuccess = time
             failingSince = nil
             error = nil
-            notes = Array(
-                (collected.problems.map(\.description) + collected.advice).prefix(Self.maximumNotes).map { $0.cut() }
-            )
+            let texts = collected.problems.map(\.description) + collected.advice.map { $0.cut() }
+            notes = Array(texts.prefix(Self.maximumNotes))
         case .failure(let error):
             isSuccess = false
             isPreliminary = false

@@ -1,13 +1,11 @@
+internal import Exposition
+
 extension String {
     /// UTF-8 bytes that what others say may have on a page, in an error and in the log.
     package static let maximumForeignBytes = 1024
 
     /// Its beginning; where that is not all, it says so.
     package func cut(toBytes maximum: Int = maximumForeignBytes) -> String {
-        let bytes = utf8
-        guard bytes.count > maximum else { return self }
-        var end = bytes.index(bytes.startIndex, offsetBy: maximum)
-        while bytes[end] & 0xc0 == 0x80 { bytes.formIndex(before: &end) }
-        return "\(self[..<end])… (\(bytes.count) bytes)"
+        utf8.count > maximum ? "\(beginning(bytes: maximum))… (\(utf8.count) bytes)" : self
     }
 }

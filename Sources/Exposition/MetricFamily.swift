@@ -40,20 +40,12 @@ package struct Label: Equatable, Hashable, Sendable {
     package let name: String
     package let value: String
 
-    /// Bytes of a value; names that others chose have no bound, and one character may have thousands of combining marks.
+    /// Bytes of a value: names that others chose have no bound.
     package static let maximumBytes = 800
 
     package init(_ name: String, _ value: String) {
         self.name = name
-        self.value = Self.cut(value)
-    }
-
-    private static func cut(_ value: String) -> String {
-        let bytes = value.utf8
-        guard bytes.count > maximumBytes else { return value }
-        var end = bytes.index(bytes.startIndex, offsetBy: maximumBytes)
-        while end.samePosition(in: value.unicodeScalars) == nil { bytes.formIndex(before: &end) }
-        return String(value.unicodeScalars[..<end])
+        self.value = String(value.beginning(bytes: Self.maximumBytes))
     }
 }
 

@@ -35,9 +35,8 @@ package struct PostgresServerReader {
             _ = try transaction.query("SELECT 1")
             return PostgresServerState(
                 // Packagers add words of their own.
-                version: row?.text(0)?.split(separator: " ").first.map {
-                    String(String.UnicodeScalarView($0.unicodeScalars.prefix(100)))
-                } ?? "of no known version",
+                version: row?.text(0)?.split(separator: " ").first.map { String($0).firstScalars(100) }
+                    ?? "of no known version",
                 roundTrip: start.duration(to: .now),
                 role: row?.text(1) ?? "the role",
                 isStandby: row?.boolean(2) ?? false,
