@@ -37,4 +37,9 @@ package final class RedisClient {
         guard !commands.isEmpty else { return [] }
         return try servers.pipeline(commands, until: ContinuousClock.now + limits.timeout)
     }
+
+    /// An error about what the server said.
+    package func serverError(_ message: String) -> RedisError {
+        .server(address: address.redacted, message: message)
+    }
 }

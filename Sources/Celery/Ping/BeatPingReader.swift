@@ -96,7 +96,7 @@ package final class BeatPingReader {
         ])
         for reply in replies { try refuse(reply) }
         guard let asked = replies[0].time else {
-            throw .server(address: client.address.redacted, message: "TIME returned no time")
+            throw client.serverError("TIME returned no time")
         }
         // Who answered the last ping too late will answer this one.
         let late = (replies[1].array ?? []).count { isAnswer($0, to: lastTicket) }
@@ -119,6 +119,6 @@ package final class BeatPingReader {
     }
 
     private func refuse(_ reply: RedisValue) throws(RedisError) {
-        if let error = reply.error { throw .server(address: client.address.redacted, message: error) }
+        if let error = reply.error { throw client.serverError(error) }
     }
 }

@@ -129,7 +129,7 @@ package final class QueueReader {
         let limit = Self.candidatesPerQueue * configuration.maximumQueues
         guard discovered.isDue(at: now) else { return }
         let reply = try client.pipeline([discovered.command(keys)])[0]
-        guard let page = ScanPage(reply) else { throw server(reply.error ?? "SCAN returned no page") }
+        guard let page = ScanPage(reply) else { throw client.serverError(reply.error ?? "SCAN returned no page") }
         if let omission = page.omission(of: "the search for \(keys.bindingPrefix)*") {
             anomalies.append(Anomaly(.overLimit, omission))
         }
@@ -216,15 +216,11 @@ package final class QueueReader {
 
     /// What is wrong with one key; throws where more is.
     private func note(_ reply: RedisValue, of key: String, _ anomalies: inout [Anomaly]) throws(RedisError) {
-        if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw server("\(key): \(message)") }
+        if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw client.serverError("\(key): \(message)") }
         anomalies.append(
             reply.error == nil
                 ? Anomaly(.malformed, "what is told of \(key) is no number, so it is left out")
                 : Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out")
         )
-    }
-
-    private func server(_ message: String) -> RedisError {
-        .server(address: client.address.redacted, message: message)
     }
 }

@@ -14,16 +14,15 @@ package final class RedBeatReader {
     private let configuration: RedBeatConfiguration
     private let keys: RedBeatKeys
     private var tracker: RedBeatTracker
-    private var entries: [[UInt8]: RedBeatReading.Entry] = [:]
+    private var entries: StoredEntries
     private var search: EntrySearch
     /// Why it cannot go on; nil where it can.
     private var refusedSearch: String?
     private var isDetected: Bool
     /// The schedule at the last collection with a lock, until there is none.
-    private var lastMembers: [Member] = []
+    private var lastMembers: [StoredEntries.Member] = []
     /// The same by key while there is no lock, but for what is gone since.
     private var lastScores: [[UInt8]: Double] = [:]
-    private var rotation = 0
     private var idleTimes = IdleTimes()
     /// Keys of entries that had no score at the last collection: in a cluster hash and score are not stored at once.
     private var unscoredBefore: Set<[UInt8]> = []
@@ -32,16 +31,10 @@ package final class RedBeatReader {
     /// When the lock was last seen to end: minus infinity when there was none, nil before the first look.
     private var lockEnd: Double?
 
-    /// Entries read again in turn at each collection.
-    private static let rotationSize = 100
     /// Two looks at the end of one lock differ by no more than this, in seconds.
     private static let endTolerance = 0.05
     /// Keys beside the schedule's own that one collection looks into.
     private static let othersPerCollection = 1000
-    /// Bytes of entries that one collection asks for, unless one entry alone has more.
-    private static let batchBytes = 8 << 20
-    /// Bytes of names of entries that one collection asks for.
-    private static let batchNameBytes = 2 << 20
     /// A lock that holds for longer than a century, in milliseconds, is one without an end.
     private static let longestTimeToLive: Int64 = 3_200_000_000_000
 
@@ -50,6 +43,7 @@ package final class RedBeatReader {
         self.configuration = configuration
         keys = RedBeatKeys(prefix: configuration.keyPrefix, lock: configuration.lock)
         tracker = RedBeatTracker(configuration: configuration)
+        entries = StoredEntries(client: client, keys: keys)
         search = EntrySearch(keys: keys, maximumEntries: configuration.maximumEntries)
         isDetected = configuration.isExpected
     }
@@ -76,7 +70,7 @@ package final class RedBeatReader {
         var anomalies: [Anomaly] = []
         var reading = try readServer(&anomalies)
         let ownerIsNews = isOwnerNews(reading)
-        var members: [Member] = []
+        var members: [StoredEntries.Member] = []
         if reading.lock != nil {
             members = try readSchedule(of: &reading, readingOwner: ownerIsNews, &anomalies)
         } else {
@@ -86,7 +80,9 @@ package final class RedBeatReader {
                 lastScores = Dictionary(lastMembers.map { ($0.key, $0.score) }) { first, _ in first }
                 lastMembers = []
             }
-            if reading.hasSchedule { members = search.found().map { Member(key: $0, score: lastScores[$0] ?? 0) } }
+            if reading.hasSchedule {
+                members = search.found().map { StoredEntries.Member(key: $0, score: lastScores[$0] ?? 0) }
+            }
         }
         if reading.hasSchedule || search.hasStatics || reading.lock != nil || reading.entryCount > 0 {
             isDetected = true
@@ -109,9 +105,16 @@ package final class RedBeatReader {
         let others =
             reading.hasScores && unread <= 0
             ? search.found(beside: scheduled).prefix(Self.othersPerCollection)
-                .map { Member(key: $0, score: 0) } : []
+                .map { StoredEntries.Member(key: $0, score: 0) } : []
         let scored = reading.hasScores ? scheduled : []
-        try refresh(members + others, scored: scored, at: reading.time, anomalies: &anomalies)
+        try entries.refresh(
+            members + others,
+            scored: scored,
+            remembered: lastScores,
+            at: reading.time,
+            &search,
+            &anomalies
+        )
         if !reading.hasScores { lastScores = lastScores.filter { entries[$0.key] != nil } }
         reading.duration = clockRead.duration(to: .now) / .seconds(1)
         reading.entries = members.compactMap { stored($0.key) }
@@ -123,11 +126,6 @@ package final class RedBeatReader {
     }
 
     // MARK: The schedule
-
-    struct Member {
-        let key: [UInt8]
-        let score: Double
-    }
 
     /// What can be read without touching the schedule.
     private func readServer(_ anomalies: inout [Anomaly]) throws(RedisError) -> RedBeatReading {
@@ -149,7 +147,7 @@ package final class RedBeatReader {
         let ofServer = replies[lockCommands.count...]
         let first = ofServer.startIndex
         guard let time = ofServer[first + 1].time else {
-            throw server(ofServer[first + 1].error ?? "TIME returned no time")
+            throw client.serverError(ofServer[first + 1].error ?? "TIME returned no time")
         }
         let information = ServerInformation(ofServer[first + 3], ofServer[first + 4], ofServer[first + 5])
         idleTimes.observe(information)
@@ -164,7 +162,7 @@ package final class RedBeatReader {
         refusedSearch = search.advance(ofServer.suffix(search.commands.count))
         if refusedSearch == nil { anomalies += search.omissions.map { Anomaly(.overLimit, $0) } }
         // With a lock the schedule itself tells of its entries.
-        if let refusedSearch, keys.lock == nil { throw server(refusedSearch) }
+        if let refusedSearch, keys.lock == nil { throw client.serverError(refusedSearch) }
         return reading
     }
 
@@ -175,8 +173,8 @@ package final class RedBeatReader {
         case "zset": return true
         case let type?:
             let shown = type.prefix(20)
-            throw server("TYPE \(keys.schedule): WRONGTYPE, it is a \(shown) and no schedule of RedBeat's")
-        case nil: throw server("TYPE \(keys.schedule): \(reply.error ?? "no text")")
+            throw client.serverError("TYPE \(keys.schedule): WRONGTYPE, it is a \(shown) and no schedule of RedBeat's")
+        case nil: throw client.serverError("TYPE \(keys.schedule): \(reply.error ?? "no text")")
         }
     }
 
@@ -190,7 +188,9 @@ package final class RedBeatReader {
     ) throws(RedisError) -> RedBeatReading.Lock? {
         // PTTL says -2 for a missing key and -1 for one without an end.
         let timeToLive = try integer(replies[1], of: "PTTL \(key)")
-        guard let type = replies[2].text else { throw server("TYPE \(key): \(replies[2].error ?? "no text")") }
+        guard let type = replies[2].text else {
+            throw client.serverError("TYPE \(key): \(replies[2].error ?? "no text")")
+        }
         guard timeToLive != -2 else { return nil }
         guard type == "string" else {
             anomalies.append(Anomaly(.wrongType, "\(key) is no string, so it is no lock of RedBeat's; delete it"))
@@ -222,7 +222,7 @@ package final class RedBeatReader {
         of reading: inout RedBeatReading,
         readingOwner: Bool,
         _ anomalies: inout [Anomaly]
-    ) throws(RedisError) -> [Member] {
+    ) throws(RedisError) -> [StoredEntries.Member] {
         let owner = keys.lock.flatMap { readingOwner ? RedisCommand("GETRANGE", $0, 0, 63) : nil }
         let replies = try client.pipeline(
             [
@@ -232,20 +232,20 @@ package final class RedBeatReader {
         )
         if owner != nil {
             guard let token = replies[2].text else {
-                throw server("GETRANGE \(keys.lock ?? ""): \(replies[2].error ?? "no text")")
+                throw client.serverError("GETRANGE \(keys.lock ?? ""): \(replies[2].error ?? "no text")")
             }
             // Empty where the lock was released between the two questions.
             reading.lock?.token = token.isEmpty || token.utf8.count > 64 ? nil : token
         }
         guard let count = replies[0].length else {
-            throw server("ZCARD \(keys.schedule): \(replies[0].error ?? "no number")")
+            throw client.serverError("ZCARD \(keys.schedule): \(replies[0].error ?? "no number")")
         }
         reading.entryCount = count
-        guard let flat = replies[1].array else { throw server("ZRANGE: \(replies[1].error ?? "no list")") }
+        guard let flat = replies[1].array else { throw client.serverError("ZRANGE: \(replies[1].error ?? "no list")") }
         let places = Array(stride(from: 0, to: flat.count - 1, by: 2).prefix(configuration.maximumEntries))
-        let members = places.compactMap { index -> Member? in
+        let members = places.compactMap { index -> StoredEntries.Member? in
             guard let key = flat[index].bytes, key.count <= ScanPage.maximumNameBytes else { return nil }
-            return Member(key: key, score: Self.score(flat[index + 1]))
+            return StoredEntries.Member(key: key, score: Self.score(flat[index + 1]))
         }
         reading.unnamedCount = places.count - members.count
         if reading.unnamedCount > 0 {
@@ -267,7 +267,11 @@ package final class RedBeatReader {
     }
 
     /// Keeps for the reading what is stored and lacks a score, once it has done so at two collections.
-    private func noteUnscored(_ others: [Member], in reading: inout RedBeatReading, _ anomalies: inout [Anomaly]) {
+    private func noteUnscored(
+        _ others: [StoredEntries.Member],
+        in reading: inout RedBeatReading,
+        _ anomalies: inout [Anomaly]
+    ) {
         let unscored = others.compactMap { stored($0.key) }
         reading.unscored = unscored.filter { unscoredBefore.contains($0.key) }
         for entry in reading.unscored where !toldUnscored.contains(entry.key) {
@@ -289,136 +293,10 @@ package final class RedBeatReader {
         return entry
     }
 
-    // MARK: Entries
-
-    /// Reads the entries of `members` that may have changed and forgets those that are gone.
-    /// - Parameter scored: the members of the schedule; what else has such a key may be anything.
-    private func refresh(
-        _ members: [Member],
-        scored: Set<[UInt8]>,
-        at time: Double,
-        anomalies: inout [Anomaly]
-    ) throws(RedisError) {
-        let present = Set(members.map(\.key))
-        entries = entries.filter { present.contains($0.key) }
-        search.note(members.map(\.key))
-        var stale: [Member] = []
-        for (index, member) in members.enumerated() {
-            let isInTurn = (index - rotation + members.count) % members.count < Self.rotationSize
-            let isChanged = !scored.contains(member.key) || entries[member.key].map { $0.score != member.score } ?? true
-            if isChanged || isInTurn { stale.append(member) }
-        }
-        // The rest is read at the next collection.
-        var nameBytes = 0
-        stale = Array(
-            stale.prefix { member in
-                nameBytes += member.key.count
-                return nameBytes <= Self.batchNameBytes
-            }
-        )
-        rotation = members.isEmpty ? 0 : (rotation + Self.rotationSize) % members.count
-        guard !stale.isEmpty else { return }
-
-        let lengths = try client.pipeline(
-            stale.flatMap {
-                [RedisCommand("HSTRLEN", $0.key, "definition"), RedisCommand("HSTRLEN", $0.key, "meta")]
-            }
-        )
-        var batch: [(member: Member, bytes: Int)] = []
-        var batchBytes = 0
-        for (index, member) in stale.enumerated() {
-            let definition = lengths[2 * index]
-            let meta = lengths[2 * index + 1].length ?? 0
-            if let message = definition.error, !message.hasPrefix("WRONGTYPE") { throw server("HSTRLEN: \(message)") }
-            guard let length = definition.length, length > 0 || scored.contains(member.key) else {
-                if scored.contains(member.key) {
-                    noteUnreadable(
-                        member,
-                        .wrongType,
-                        "is no hash, so beat cannot load it; fix or delete it",
-                        &anomalies
-                    )
-                } else {
-                    search.remove(member.key)
-                    entries[member.key] = nil
-                }
-                continue
-            }
-            let limit = RedBeatEntry.maximumFieldBytes
-            guard length <= limit, meta <= limit else {
-                let problem = "has a field of over \(limit) bytes, which is not read: beat may run it all the same"
-                noteUnreadable(member, .overLimit, problem, &anomalies)
-                continue
-            }
-            batchBytes += length + meta
-            // The rest is read at the next collection.
-            if batchBytes > Self.batchBytes, !batch.isEmpty { break }
-            batch.append((member, length + meta))
-        }
-        try read(batch, scored: scored, at: time, &anomalies)
-    }
-
-    private func read(
-        _ batch: [(member: Member, bytes: Int)],
-        scored: Set<[UInt8]>,
-        at time: Double,
-        _ anomalies: inout [Anomaly]
-    ) throws(RedisError) {
-        guard !batch.isEmpty else { return }
-        let replies = try client.pipeline(
-            batch.map { RedisCommand("HMGET", $0.member.key, "definition", "meta").expecting(bytes: $0.bytes) }
-        )
-        for ((member, _), reply) in zip(batch, replies) {
-            if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw server("HMGET: \(message)") }
-            let fields = reply.array ?? []
-            if reply == .omitted || fields.contains(.omitted) {
-                let problem = "grows while it is read, and is not read: beat may run it all the same"
-                noteUnreadable(member, .overLimit, problem, &anomalies)
-                continue
-            }
-            let definition = fields.first?.bytes ?? []
-            // What was found by its prefix alone may be of another application whose prefix begins with ours.
-            if !scored.contains(member.key), lastScores[member.key] == nil,
-                RedBeatEntry.isOther(definition, than: member.key, prefix: keys.prefix)
-            {
-                search.remove(member.key)
-                entries[member.key] = nil
-                continue
-            }
-            let meta = fields.last?.bytes
-            let known = entries[member.key]?.content
-            if let entry = RedBeatEntry(definition: definition, meta: meta, at: time, known: known) {
-                entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: entry)
-            } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
-                noteUnreadable(member, .timeZone, Anomaly.problem(timeZone: zone), &anomalies)
-            } else {
-                let (kind, problem) = RedBeatEntry.problem(definition: definition, meta: meta)
-                noteUnreadable(member, kind, problem, &anomalies)
-            }
-        }
-    }
-
-    /// Keeps an entry that cannot be read, which is told once.
-    private func noteUnreadable(
-        _ member: Member,
-        _ kind: Anomaly.Kind,
-        _ problem: String,
-        _ anomalies: inout [Anomaly]
-    ) {
-        if entries[member.key]?.content != nil || entries[member.key] == nil {
-            anomalies.append(Anomaly(kind, "schedule entry \(Anomaly.name(member.key)) \(problem)"))
-        }
-        entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
-    }
-
     // MARK: Replies
 
     private func integer(_ reply: RedisValue, of command: String) throws(RedisError) -> Int64 {
-        guard let value = reply.integer else { throw server("\(command): \(reply.error ?? "no number")") }
+        guard let value = reply.integer else { throw client.serverError("\(command): \(reply.error ?? "no number")") }
         return value
-    }
-
-    private func server(_ message: String) -> RedisError {
-        .server(address: client.address.redacted, message: message)
     }
 }
