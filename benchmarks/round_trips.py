@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import select
 import socket
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from typing import Self  # Python 3.11
+from proxy import Proxy
 
 # A client that waits for replies is silent. On a busy machine it may be slow between two writes.
 SILENCE_SECONDS = 0.05
@@ -27,17 +24,15 @@ class Collection:
     round_trips: int = 0
 
 
-class RoundTrips:
-    """Listens on loopback, on `port`, and passes everything on.
+class RoundTrips(Proxy):
+    """Passes everything on.
 
     Replies are held back until the client has been silent for a while: so it has asked all that it
     can without them, and each time they are let go is the end of one round trip.
     """
 
     def __init__(self, redis_port: int) -> None:
-        self._redis_port = redis_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
+        super().__init__(redis_port)
         self._connections: list[list[Collection]] = []
 
     def collections(self, word: bytes) -> list[Collection]:
@@ -47,54 +42,36 @@ class RoundTrips:
                 return collections[1:-1]
         return []
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            collections: list[Collection] = []
-            self._connections.append(collections)
-            arguments = (client, collections)
-            threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
-
-    def _pass_on(self, client: socket.socket, collections: list[Collection]) -> None:
-        server = socket.create_connection(("127.0.0.1", self._redis_port))
+    def pass_on(self, client: socket.socket, server: socket.socket) -> None:
+        collections: list[Collection] = []
+        self._connections.append(collections)
         held = b""
         is_asking = False
         spoke = -PAUSE_SECONDS
-        with client, server:
-            while True:
-                readable, _, _ = select.select([client, server], [], [], SILENCE_SECONDS)
-                if client in readable:
-                    try:
-                        asked = client.recv(PIECE_BYTES)
-                    except ConnectionResetError:  # it ended with replies unread
-                        return
-                    if not asked:
-                        return
-                    now = time.monotonic()
-                    if now - spoke > PAUSE_SECONDS:
-                        collections.append(Collection())
-                    spoke = now
-                    collections[-1].commands += asked
-                    if not is_asking:
-                        collections[-1].round_trips += 1
-                        is_asking = True
-                    server.sendall(asked)
-                if server in readable:
-                    answered = server.recv(PIECE_BYTES)
-                    if not answered:
-                        return
-                    held += answered
-                if held and time.monotonic() - spoke >= SILENCE_SECONDS:
-                    client.sendall(held)
-                    held = b""
-                    is_asking = False
+        while True:
+            readable, _, _ = select.select([client, server], [], [], SILENCE_SECONDS)
+            if client in readable:
+                try:
+                    asked = client.recv(PIECE_BYTES)
+                except ConnectionResetError:  # it ended with replies unread
+                    return
+                if not asked:
+                    return
+                now = time.monotonic()
+                if now - spoke > PAUSE_SECONDS:
+                    collections.append(Collection())
+                spoke = now
+                collections[-1].commands += asked
+                if not is_asking:
+                    collections[-1].round_trips += 1
+                    is_asking = True
+                server.sendall(asked)
+            if server in readable:
+                answered = server.recv(PIECE_BYTES)
+                if not answered:
+                    return
+                held += answered
+            if held and time.monotonic() - spoke >= SILENCE_SECONDS:
+                client.sendall(held)
+                held = b""
+                is_asking = False

@@ -1,6 +1,7 @@
 import Collection
 import Collectors
 import Foundation
+import LyingRedis
 import Postgres
 import Synchronization
 import Testing

@@ -1,4 +1,5 @@
 import Foundation
+import LyingRedis
 import Synchronization
 
 @testable import Celery
@@ -172,20 +173,4 @@ private final class AnyWeb: Sendable {
         let begins = answer.starts(with: "HTTP/1.1 ".utf8) || answer.starts(with: "HTTP/1.0 ".utf8)
         return answer.isEmpty || begins ? nil : "answers \(String(decoding: answer.prefix(100), as: UTF8.self))"
     }
-}
-
-/// A Unix socket that clients can connect to.
-func listening(at path: String) -> CInt {
-    let listener = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    unlink(path)
-    let status = withUnsafePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-        }
-    }
-    precondition(status == 0 && listen(listener, 16) == 0, "no socket at \(path)")
-    return listener
 }

@@ -19,11 +19,9 @@ public final class LyingRedis: Sendable {
         let number = Self.servers.add(1, ordering: .relaxed).newValue
         path = NSTemporaryDirectory() + "lying-redis-\(getpid())-\(number)"
         let network = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-        let local = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
         port = Self.bind(network)
-        Self.bind(local, to: path)
-        for listener in [network, local] {
-            precondition(listen(listener, 128) == 0, "cannot listen")
+        precondition(listen(network, 128) == 0, "cannot listen")
+        for listener in [network, listening(at: path)] {
             Thread.detachNewThread { [self] in
                 while true {
                     let connection = accept(listener, nil, nil)
@@ -110,18 +108,5 @@ public final class LyingRedis: Sendable {
         }
         precondition(status == 0, "no port")
         return UInt16(bigEndian: address.sin_port)
-    }
-
-    private static func bind(_ listener: CInt, to path: String) {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        unlink(path)
-        let status = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        precondition(status == 0, "no socket at \(path)")
     }
 }

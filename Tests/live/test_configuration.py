@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import redis
+from checks import program
 from contents import QUEUE, fill_database, fill_redis
 from redis_servers import QUEUES, documented_users
 from servers import PostgresServer, RedisServer, wait_until
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from stack import Metrics
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
-REFUSAL_SECONDS = 60.0  # longest run of a program that should end at once, and normally takes 10 ms
 SECRET = "s3cr3tMARK"
 # Nobody listens there, and the kernel says so at once.
 NOWHERE = "127.0.0.1:1"
@@ -100,22 +98,9 @@ def variable(flag: str) -> str:
     return "CELERY_BEAT_EXPORTER_" + flag.upper().replace(".", "_").replace("-", "_")
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The program run to its end, which must come by itself."""
-    binary = Exporter(Path(os.devnull)).command[0]
-    return subprocess.run(
-        [binary, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=REFUSAL_SECONDS,
-        check=False,
-    )
-
-
 def refusal(*arguments: str, **environment: str) -> str:
     """The one line that the program says before it ends with status 2."""
-    done = run(*arguments, **environment)
+    done = program(*arguments, **environment)
     assert (done.returncode, done.stdout) == (2, ""), done
     (line,) = done.stderr.splitlines()
     assert line.startswith("celery-beat-exporter: ")
@@ -350,14 +335,14 @@ def test_redbeat_is_not_expected_without_a_redis() -> None:
 
 
 def test_help_names_every_flag() -> None:
-    done = run("--help")
+    done = program("--help")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert set(re.findall(r"(?<![\w<.])--[a-z][a-z.-]*", done.stdout)) == FLAGS
 
 
 def test_version() -> None:
-    done = run("--version")
+    done = program("--version")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
@@ -497,7 +482,7 @@ def test_a_library_is_missed_only_where_it_is_needed(
     assert re.search(
         rf"{re.escape(library)}.*; install .*Debian: lib", refusal(setting, **searched)
     )
-    assert run("--config.check", "--broker.url=redis://localhost", **searched).returncode == 0
+    assert program("--config.check", "--broker.url=redis://localhost", **searched).returncode == 0
 
 
 # Forms of URLs

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checks import program
 from contents import fill_database, fill_redis
 from servers import wait_until
 from stack import PROJECT, RULES, Exporter, Prometheus
-from test_configuration import run, source_up
+from test_configuration import source_up
 
 SECONDS = 60.0  # longest wait for something that normally takes a few
 SECRETS = "/run/secrets"
@@ -43,7 +44,7 @@ def test_the_files_work_together(
     path = folder / "exporter.yml"
     own = own.replace(SECRETS, str(folder)).replace(DATABASE, database_url)
     path.write_text(own)
-    checked = run("--config.check", f"--config.file={path}")
+    checked = program("--config.check", f"--config.file={path}")
     assert (checked.returncode, checked.stderr) == (0, "")
     # The test's flag says where to listen.
     one = exporter(f"--config.file={path}")
@@ -79,6 +80,6 @@ def test_every_flag_that_is_named_exists() -> None:
     named = set(
         re.findall(r"--[a-z]+\.[a-z.-]+[a-z]", (PROJECT / "docs/configuration.md").read_text())
     )
-    known = set(re.findall(r"--[a-z]+\.[a-z.-]+[a-z]", run("--help").stdout))
+    known = set(re.findall(r"--[a-z]+\.[a-z.-]+[a-z]", program("--help").stdout))
 
     assert {"--config.file", "--broker.url-file"} <= named <= known

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from checks import program
 from readers_application import value
 from servers import wait_until
 from stack import Exporter
-from test_configuration import SECRET, refusal, run, variable
+from test_configuration import SECRET, refusal, variable
 
 SCHEDULE = """
 schedule:
@@ -144,7 +145,7 @@ targets:
     schedule: [{{task: a, interval: 1h}}]
 """
         )
-        done = run(
+        done = program(
             "--config.check",
             f"--config.file={path}",
             CELERY_BROKER_URL=f"redis://127.0.0.1:{port}",

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from checks import program
 from reference import FLAGS, families_of_sources, flags_document
 from stack import PROJECT
-from test_configuration import run
 
 README, KOREAN = PROJECT / "README.md", PROJECT / "README.ko.md"
 PAGES = [
@@ -44,7 +44,7 @@ def test_what_a_page_links_to_is_there(path: Path) -> None:
 
 def test_every_flag_that_is_named_exists() -> None:
     flag = re.compile(r"(?<![\w-])--[a-z-]+\.[a-z.-]*[a-z]")
-    known = set(flag.findall(run("--help").stdout))
+    known = set(flag.findall(program("--help").stdout))
 
     for path in PAGES:
         assert set(flag.findall((PROJECT / path).read_text())) <= known, path
@@ -73,7 +73,7 @@ def test_the_exporter_takes_what_a_page_configures(page: str, tmp_path: Path) ->
     for block in re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         (tmp_path / "exporter.yml").write_text(block)
         flags = (f"--config.file={tmp_path}/exporter.yml", "--database.url=postgresql://host")
-        checked = run("--config.check", *flags)
+        checked = program("--config.check", *flags)
         assert (checked.returncode, checked.stderr) == (0, ""), block
 
 

@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from checks import program
 from contents import fill_database
 from http_requests import ask
 from servers import PostgresServer, RedisServer, wait_until
 from stack import Exporter
-from test_configuration import NOWHERE, SECRET, errors, refusal, run, source_up, variable
+from test_configuration import NOWHERE, SECRET, errors, refusal, source_up, variable
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 
@@ -144,7 +145,7 @@ def test_a_url_without_quotes_in_the_file_is_not_told(folder: Path, flag: str, f
     def leak(password: str) -> str:
         path = folder / f"{abs(hash(password))}.yml"
         path.write_text(form.format(flag=flag, url=URLS[flag].format(password)))
-        done = run("--config.check", f"--config.file={path}")
+        done = program("--config.check", f"--config.file={path}")
         assert done.returncode in (0, 2)
         text = done.stdout + done.stderr
         return text if SECRET in text else ""

@@ -200,13 +200,18 @@ def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], fo
         assert ask(exporter, user=USER, password="other").status == 200
 
 
+def with_slow_passwords(folder: Path) -> Path:
+    """A web configuration whose hash takes seconds to verify."""
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
+    return file
+
+
 def test_a_wait_that_is_too_long_ends(
     secured: Callable[[Path], SecuredExporter], folder: Path
 ) -> None:
     """The connection is cut off like every other, and what is found out later does no harm."""
-    file = folder / "web.yml"
-    file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
-    exporter = secured(file)
+    exporter = secured(with_slow_passwords(folder))
     with contextlib.ExitStack() as stack:
         connections = []
         for number in range(30):
@@ -223,9 +228,7 @@ def test_a_wait_that_is_too_long_ends(
 def test_it_ends_while_passwords_wait(
     secured: Callable[[Path], SecuredExporter], folder: Path
 ) -> None:
-    file = folder / "web.yml"
-    file.write_text(f"basic_auth_users: {{{USER}: '{HASH.replace('$05$', '$15$')}'}}\n")
-    exporter = secured(file)
+    exporter = secured(with_slow_passwords(folder))
     # Each of them has another password.
     logins = [base64.b64encode(f"a:{number}".encode()) for number in range(140)]
     head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic "

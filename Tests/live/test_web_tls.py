@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, Certificate
+from checks import program
 from secured_exporter import PASSWORD, SECONDS, TLS, USER, USERS, SecuredExporter, ask, trusting
 from servers import wait_until
 from stack import Exporter, Prometheus
-from test_configuration import run
 
 
 def versions(exporter: Exporter, authority: Authority) -> set[str]:
@@ -219,7 +219,7 @@ def test_its_health_needs_no_password_and_no_certificate(
     exporter = secured(file)
     wait_until(lambda: reaches(exporter.port), SECONDS, "its socket")
 
-    done = run("healthcheck", f"--web.listen-address=127.0.0.1:{exporter.port}")
+    done = program("healthcheck", f"--web.listen-address=127.0.0.1:{exporter.port}")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
