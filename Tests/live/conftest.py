@@ -73,6 +73,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Names the tests that failed in the last line, as many CIs show no more than that."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reports = [*reporter.stats.get("failed", []), *reporter.stats.get("error", [])]
+        if reports:
+            reporter.write_line(f"failed: {' '.join(report.nodeid for report in reports)}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def private_servers() -> Iterator[None]:
     """The demo's stack starts servers of its own, whatever is set."""
