@@ -52,9 +52,14 @@ struct LoginQueue {
     private var waiting: [Login] = []
     private var standings: [ClientAddress: Standing] = [:]
     /// Users and passwords that were right, whatever the hash was then.
-    private var right: Set<[UInt8]> = []
+    private(set) var right: Set<[UInt8]>
     private var arrivals = 0
     private var isOldestNext = true
+
+    /// - Parameter right: what is known from before a restart.
+    init(right: Set<[UInt8]> = []) {
+        self.right = right
+    }
 
     var count: Int { waiting.count }
 

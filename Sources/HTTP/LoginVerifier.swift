@@ -14,7 +14,8 @@ enum LoginOutcome: Equatable {
 /// Verifies passwords, one after the other, on a thread of its own that runs while there are any: bcrypt is slow on purpose,
 /// and must neither hold the server up nor let clients without a password use up the processor.
 ///
-/// - What was right is right again at once, until the hash changes. Of a password only a keyed hash is kept.
+/// - What was right is right again at once, until the hash changes, and with a `LoginFile` across a restart too. Of a password
+///   only a keyed hash is kept.
 /// - At most one processor is busy, and while passwords are wrong, after the first half minute, only half of the time.
 /// - Who is next is fair: see `LoginQueue`.
 /// - A name that does not exist costs the same work as one that does.
@@ -24,21 +25,30 @@ package final class LoginVerifier: Sendable {
     private static let owedRest = Duration.seconds(30)
 
     private struct State {
-        var accepted: Set<[UInt8]> = []
-        var queue = LoginQueue()
+        var accepted: Set<[UInt8]>
+        var queue: LoginQueue
         var isRunning = false
         /// By when all the work for wrong passwords is made up for by as much rest.
         var rested = ContinuousClock.now
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let key: [UInt8]
+    private let file: LoginFile?
 
-    package init() {
-        var key = [UInt8](repeating: 0, count: 32)
+    /// - Parameter file: where logins that are right are kept across a restart.
+    package init(file: LoginFile? = nil) {
+        let known = file?.read() ?? LoginFile.Contents(key: Self.newKey)
+        state = Mutex(State(accepted: known.accepted, queue: LoginQueue(right: known.right)))
+        key = known.key
+        self.file = file
+    }
+
+    private static var newKey: [UInt8] {
+        var key = [UInt8](repeating: 0, count: LoginFile.Contents.keyBytes)
         let status = gnutls_rnd(GNUTLS_RND_KEY, &key, key.count)
         precondition(status == GNUTLS_E_SUCCESS, "the system has no random numbers")
-        self.key = key
+        return key
     }
 
     /// What is known of a login at once; nil if it must be verified. `wait` is called before that begins, and `finish` on
@@ -84,15 +94,18 @@ package final class LoginVerifier: Sendable {
             let start = ContinuousClock.now
             let isRight = login.hash.matches(login.password) && login.userExists
             let end = ContinuousClock.now
-            let (finishes, rest) = state.withLock { state in
+            let (finishes, rest, known) = state.withLock { state in
                 if isRight {
                     if state.accepted.count >= Self.maximumRemembered { state.accepted.removeFirst() }
                     state.accepted.insert(login.digest)
                 } else {
                     state.rested = max(state.rested, start) + start.duration(to: end) * 2
                 }
-                return (state.queue.note(login, isRight: isRight), end.duration(to: state.rested) - Self.owedRest)
+                let finishes = state.queue.note(login, isRight: isRight)
+                let known = LoginFile.Contents(key: key, accepted: state.accepted, right: state.queue.right)
+                return (finishes, end.duration(to: state.rested) - Self.owedRest, known)
             }
+            if isRight { file?.write(known) }
             for finish in finishes { finish(isRight ? .accepted : .refused) }
             if !isRight, rest > .zero { usleep(UInt32(min(rest / .microseconds(1), 60_000_000))) }
         }
@@ -118,7 +131,7 @@ package final class LoginVerifier: Sendable {
     /// HMAC-SHA256 over the parts and where they end.
     private func digest(_ parts: [[UInt8]]) -> [UInt8] {
         let bytes = parts.flatMap { part in Array("\(part.count):".utf8) + part }
-        var digest = [UInt8](repeating: 0, count: 32)
+        var digest = [UInt8](repeating: 0, count: LoginFile.Contents.digestBytes)
         let status = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key.count, bytes, bytes.count, &digest)
         precondition(status == GNUTLS_E_SUCCESS, "GnuTLS knows no HMAC-SHA256")
         return digest

@@ -19,10 +19,12 @@ package struct WebSecurity: Sendable {
 package final class CurrentWebSecurity: Sendable {
     private let security: Mutex<WebSecurity>
     /// Shared, so that several servers verify no more passwords at once than one.
-    let verifier = LoginVerifier()
+    let verifier: LoginVerifier
 
-    package init(_ security: WebSecurity) {
+    /// - Parameter logins: where logins that are right are kept across a restart.
+    package init(_ security: WebSecurity, logins: LoginFile? = nil) {
         self.security = Mutex(security)
+        verifier = LoginVerifier(file: logins)
     }
 
     var value: WebSecurity { security.withLock { $0 } }

@@ -38,7 +38,7 @@ struct Service {
             : try configuration.listenAddresses.map { (address) throws(HTTPServerError) in
                 try ListeningSocket(bindingTo: address)
             }
-        let security = configuration.webConfiguration.map { CurrentWebSecurity($0.security) }
+        let security = configuration.webConfiguration.map { CurrentWebSecurity($0.security, logins: loginFile) }
         if let security, let file = configuration.webConfiguration {
             WebConfigurationWatch(path: file.path, security: security, logger: logger).start(from: file)
         }
@@ -53,6 +53,17 @@ struct Service {
                 ]
             )
             return server
+        }
+    }
+
+    /// In the first of the directories that systemd has made for this service, if any. Source: RuntimeDirectory= in the manual of
+    /// systemd.exec.
+    private var loginFile: LoginFile? {
+        guard let directories = getenv("RUNTIME_DIRECTORY"),
+            let first = String(cString: directories).split(separator: ":").first, first.hasPrefix("/")
+        else { return nil }
+        return LoginFile(in: String(first)) { [logger] problem in
+            logger.warning("logins are not kept across a restart", metadata: ["error": "\(problem)"])
         }
     }
 

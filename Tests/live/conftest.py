@@ -276,12 +276,12 @@ def secured(folder: Path) -> Iterator[Callable[..., SecuredExporter]]:
     """Starts exporters with a web configuration. They must end with status 0."""
     exporters: list[SecuredExporter] = []
 
-    def start(configuration: Path, *flags: str) -> SecuredExporter:
+    def start(configuration: Path, *flags: str, **environment: str) -> SecuredExporter:
         one = SecuredExporter(
             folder,
             f"--web.config.file={configuration}",
             *flags,
-            environment={"CELERY_BROKER_URL": f"redis://{NOWHERE}"},
+            environment={"CELERY_BROKER_URL": f"redis://{NOWHERE}"} | environment,
             name=f"secured-{len(exporters)}",
         )
         exporters.append(one)

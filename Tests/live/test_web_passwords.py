@@ -171,6 +171,12 @@ def guessing(exporter: SecuredExporter) -> Iterator[None]:
             one.result()
 
 
+def start_again(exporter: SecuredExporter) -> None:
+    exporter.start()
+    # The log has the first start in it too.
+    wait_until(lambda: len(exporter.events("serving")) == 2, SECONDS, "the second start")
+
+
 def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], folder: Path) -> None:
     """Neither after a restart, nor after a change of the hash or of the password; nobody is turned away."""
     file = folder / "web.yml"
@@ -188,9 +194,7 @@ def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], fo
         assert [ask(exporter, user=USER).status for _ in range(11)] == [200] * 11
         assert ask(exporter, user=USER, source="127.0.0.9").status == 200
         exporter.stop()
-        exporter.start()
-        # The log has the first start in it too.
-        wait_until(lambda: len(exporter.events("serving")) == 2, SECONDS, "the second start")
+        start_again(exporter)
         assert ask(exporter, user=USER).status == 200
         configure(PASSWORD, 9)
         changed(1)
@@ -198,6 +202,55 @@ def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], fo
         configure("other", 8)
         changed(2)
         assert ask(exporter, user=USER, password="other").status == 200
+
+
+@contextlib.contextmanager
+def waiting_guesses(exporter: SecuredExporter, count: int) -> Iterator[list[socket.socket]]:
+    """Connections from our address, each with a guess of its own that waits to be verified."""
+    with contextlib.ExitStack() as stack:
+        connections = []
+        for number in range(count):
+            login = base64.b64encode(f"{USER}:{number}".encode())
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", exporter.port)))
+            one.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic " + login + b"\r\n\r\n")
+            connections.append(one)
+        # Those that are told are not the ones that came last.
+        select.select(connections, [], [], SECONDS)
+        yield connections
+
+
+@pytest.mark.parametrize("later_cost", [11, 12], ids=["same_hash", "other_hash"])
+def test_a_restart_does_not_forget_who_knows_the_password(
+    secured: Callable[..., SecuredExporter], folder: Path, later_cost: int
+) -> None:
+    """Not even with as many guesses before it from its own address as there may be."""
+    file = folder / "web.yml"
+    file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(PASSWORD, 11)}'}}\n")
+    exporter = secured(file, RUNTIME_DIRECTORY=f"{folder}:/nowhere")
+    assert ask(exporter, user=USER).status == 200
+    assert exporter.stop() == 0
+    (kept,) = folder.glob("known-logins*")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert PASSWORD.encode() not in kept.read_bytes()
+
+    file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(PASSWORD, later_cost)}'}}\n")
+    start_again(exporter)
+    with waiting_guesses(exporter, 120) as guesses:
+        assert ask(exporter, user=USER).status == 200
+        told, _, _ = select.select(guesses, [], [], 0)
+        assert len(told) < len(guesses) / 2
+    assert not exporter.events("logins are not kept across a restart")
+
+
+def test_where_logins_cannot_be_kept(secured: Callable[..., SecuredExporter], folder: Path) -> None:
+    """It says so, in a line each, and serves."""
+    file = folder / "web.yml"
+    file.write_text(USERS)
+    nowhere = folder / "nowhere"
+    exporter = secured(file, RUNTIME_DIRECTORY=str(nowhere))
+    assert ask(exporter, user=USER).status == 200
+    (event,) = exporter.events("logins are not kept across a restart")
+    assert event["error"] == f"cannot write {nowhere}/known-logins: No such file or directory"
 
 
 def with_slow_passwords(folder: Path) -> Path:

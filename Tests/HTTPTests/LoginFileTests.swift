@@ -1,0 +1,117 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import HTTP
+
+@Suite struct LoginFileTests {
+    private let folder = FileManager.default.temporaryDirectory.appending(path: "logins-\(UUID())").path
+    private let problems = Problems()
+
+    private final class Problems: Sendable {
+        let told = Mutex<[String]>([])
+    }
+
+    private var path: String { "\(folder)/known-logins" }
+
+    private var file: LoginFile {
+        LoginFile(in: folder) { [problems] problem in problems.told.withLock { $0.append(problem) } }
+    }
+
+    private static func digest(_ byte: UInt8) -> [UInt8] {
+        [UInt8](repeating: byte, count: LoginFile.Contents.digestBytes)
+    }
+
+    private let contents = LoginFile.Contents(
+        key: Self.digest(1),
+        accepted: [Self.digest(2), Self.digest(3)],
+        right: [Self.digest(4)]
+    )
+
+    /// Runs in a folder that exists meanwhile.
+    private func within(_ body: () throws -> Void) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try body()
+    }
+
+    private func told() -> [String] { problems.told.withLock { $0 } }
+
+    @Test func whatIsWrittenIsRead() throws {
+        try within {
+            #expect(file.read() == nil)
+            for contents in [contents, LoginFile.Contents(key: Self.digest(9))] {
+                file.write(contents)
+                #expect(file.read() == contents)
+            }
+            let full = Set((UInt8.min..<UInt8.max).map(Self.digest))
+            let most = LoginFile.Contents(key: Self.digest(0), accepted: full, right: full)
+            file.write(most)
+            #expect(file.read() == most)
+            #expect(told() == [])
+        }
+    }
+
+    @Test func whatIsCutOrGoesOnIsNotUsed() throws {
+        try within {
+            file.write(contents)
+            let bytes = try Data(contentsOf: URL(filePath: path))
+            for cut in [
+                bytes.dropLast(), bytes + [0], bytes.prefix(40), Data(), Data(count: bytes.count), Data(count: 100_000),
+            ] {
+                try cut.write(to: URL(filePath: path))
+                #expect(file.read() == nil)
+            }
+            #expect(
+                Set(told()) == [
+                    "\(path) is not used: it does not hold what this program writes; the next login replaces it"
+                ]
+            )
+            #expect(told().count == 6)
+        }
+    }
+
+    @Test func whatMayBeAnothersIsNotRead() throws {
+        try within {
+            file.write(contents)
+            chmod(path, 0o640)
+            #expect(file.read() == nil)
+            unlink(path)
+            mkfifo(path, 0o600)
+            #expect(file.read() == nil)
+            let problem =
+                "\(path) is not read: it must be a file that belongs to this program's user, with mode 600; delete it"
+            #expect(told() == [problem, problem])
+            unlink(path)
+            symlink("/etc/hostname", path)
+            #expect(file.read() == nil)
+            #expect(told().last == "cannot read \(path): Too many levels of symbolic links")
+            // It replaces the link, and not what that points at.
+            file.write(contents)
+            #expect(file.read() == contents)
+        }
+    }
+
+    @Test func aLoginIsKnownToTheNextVerifier() async throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let hash = try #require(PasswordHash("$2y$04$BHaAXfUKE8yk5CJhFhjsAu8IpniThjvLOQSS2BPJLknendIKo9.D2"))
+        let credentials = BasicCredentials(user: "user", password: Array("fakepassword".utf8))
+        func verify(with verifier: LoginVerifier, _ users: [String: PasswordHash]) async -> (known: Bool, LoginOutcome)
+        {
+            await withCheckedContinuation { continuation in
+                let known = verifier.verify(credentials, amongst: users, from: ClientAddress(ipv4: 1)) {
+                } finish: {
+                    continuation.resume(returning: (false, $0))
+                }
+                if let known { continuation.resume(returning: (true, known)) }
+            }
+        }
+        let first = LoginVerifier(file: file)
+        #expect(await verify(with: first, ["user": hash]) == (false, .accepted))
+        let second = LoginVerifier(file: file)
+        #expect(await verify(with: second, ["user": hash]) == (true, .accepted))
+        #expect(await verify(with: second, ["other": hash]) == (false, .refused), "whose user is gone")
+        #expect(told() == [])
+    }
+}
