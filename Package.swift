@@ -12,7 +12,10 @@ import PackageDescription
 //           |-> YAML -> CYAML
 //           `-> CArguments, CExecInfo
 //
-//   Collection, Postgres, HTTP and the program -> System, the ground floor: threads and waiting
+// The ground floor, which knows no Celery:
+//
+//   Reading, what one look at a source brings and why it may fail -> Celery and all above stand on it
+//   System, threads, waiting and texts of bounded length -> all but Redis, Celery, Compression and YAML stand on it
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [
@@ -54,24 +57,29 @@ let package = Package(
         .target(name: "System", swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
-        .target(name: "Exposition", swiftSettings: strict),
-        .target(name: "Celery", dependencies: ["Redis", "Postgres"], swiftSettings: strict),
-        .target(name: "Collection", dependencies: ["Exposition", "System", logging], swiftSettings: strict),
+        .target(name: "Exposition", dependencies: ["System"], swiftSettings: strict),
+        .target(name: "Reading", dependencies: ["System"], swiftSettings: strict),
+        .target(name: "Celery", dependencies: ["Reading", "Redis", "Postgres"], swiftSettings: strict),
+        .target(
+            name: "Collection",
+            dependencies: ["Reading", "Exposition", "System", logging],
+            swiftSettings: strict
+        ),
         .target(
             name: "Status",
-            dependencies: ["Collection", "Exposition"],
+            dependencies: ["Collection", "Reading", "Exposition", "System"],
             resources: [.embedInCode("Page/page.css"), .embedInCode("Page/page.js")],
             swiftSettings: strict
         ),
         .target(
             name: "Collectors",
-            dependencies: ["Celery", "Collection", "Exposition", "Redis", "Postgres"],
+            dependencies: ["Celery", "Collection", "Reading", "Exposition"],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Collectors", "Collection", "Celery", "Redis", "Postgres", "HTTP", "Compression", "YAML",
+                "Collectors", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP", "Compression", "YAML",
                 "Exposition", "Status", "System", "CArguments", "CExecInfo",
                 argumentParser, logging,
             ],
@@ -91,31 +99,31 @@ let package = Package(
         .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",
-            dependencies: ["Celery", "Redis", "LyingRedis"],
+            dependencies: ["Celery", "Reading", "Redis", "LyingRedis"],
             exclude: ["crontab_oracle.py"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "CollectionTests",
-            dependencies: ["Collection", "Exposition", logging],
+            dependencies: ["Collection", "Reading", "Exposition", "System", logging],
             swiftSettings: strict
         ),
         .testTarget(
             name: "StatusTests",
-            dependencies: ["Status", "Collection", "Exposition"],
+            dependencies: ["Status", "Collection", "Reading", "Exposition"],
             exclude: ["expected"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "CollectorsTests",
-            dependencies: ["Collectors", "Celery", "Exposition"],
+            dependencies: ["Collectors", "Celery", "Reading", "Exposition"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Status", "Redis", "Postgres", "HTTP",
-                "YAML", "Exposition", "LyingRedis",
+                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Reading", "Status", "Redis", "Postgres",
+                "HTTP", "YAML", "Exposition", "System", "LyingRedis",
                 argumentParser, logging,
             ],
             swiftSettings: strict
@@ -123,7 +131,7 @@ let package = Package(
         .testTarget(
             name: "ExporterTests",
             dependencies: [
-                "celery-beat-exporter", "Collectors", "Collection", "Celery", "Redis", "HTTP", "Exposition",
+                "celery-beat-exporter", "Collectors", "Collection", "Celery", "Reading", "Redis", "HTTP", "Exposition",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -1,9 +1,11 @@
 internal import Logging
+internal import Reading
+internal import System
 
 /// Writes down what collections meet with: each event once, not once an interval.
 struct CollectionJournal {
     private let logger: Logger
-    private var failure: CollectionError?
+    private var failure: SourceError?
     private var failures = 0
     private var told: Set<String> = []
 
@@ -16,7 +18,7 @@ struct CollectionJournal {
         self.logger = logger
     }
 
-    mutating func note(_ result: Result<Collected, CollectionError>) {
+    mutating func note(_ result: Result<Collected, SourceError>) {
         switch result {
         case .success(let collected):
             if failure != nil { logger.info("collection works again", metadata: ["failures": "\(failures)"]) }

@@ -1,4 +1,5 @@
 package import Exposition
+package import Reading
 
 /// One group of metrics. It is made and called on a thread of its own, one call at a time, so that it may keep state
 /// and may block; a slow collector never delays another.
@@ -6,13 +7,14 @@ package import Exposition
 /// A collection that throws is shown as failed and its families vanish: nothing old is ever served as if it were new.
 /// What spoils only single values is no failure but a problem beside the families.
 package protocol Collector {
-    mutating func collect() throws(CollectionError) -> Collected
+    /// - Parameter deadline: when whatever it asks its source must have been answered.
+    mutating func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected
 }
 
 /// What one collection brought.
 package struct Collected: Equatable, Sendable {
     package var families: [MetricFamily]
-    package var problems: [CollectionProblem]
+    package var problems: [SourceProblem]
     /// What someone should mend, but nothing went wrong: logged once.
     package var advice: [String]
     /// What is good to know, and nothing to mend: logged once.
@@ -24,55 +26,17 @@ package struct Collected: Equatable, Sendable {
     /// Series left out for their number.
     package var droppedSeries = 0
 
-    package init(_ families: [MetricFamily], problems: [CollectionProblem] = [], advice: [String] = []) {
+    package init(_ families: [MetricFamily], problems: [SourceProblem] = [], advice: [String] = []) {
         self.families = families
         self.problems = problems
         self.advice = advice
     }
-}
 
-/// The closed set of things that go wrong, as `celery_beat_exporter_collector_errors_total` counts them.
-package enum ErrorReason: String, CaseIterable, Sendable {
-    case authentication
-    case connect
-    case connectionLost = "connection_lost"
-    /// A value that cannot be decoded.
-    case malformed
-    /// A server named an address that is not in the list of those to connect to.
-    case notAllowed = "not_allowed"
-    /// More than is read: bytes, entries, queues, names.
-    case overLimit = "over_limit"
-    case permission
-    /// The server refused for another reason.
-    case server
-    case timeout
-    /// A time zone that the system lacks.
-    case timeZone = "time_zone"
-    /// A key or column of another type than it must have.
-    case wrongType = "wrong_type"
-}
-
-/// Something that spoils a value.
-package struct CollectionProblem: Equatable, Sendable {
-    package let reason: ErrorReason
-    /// One line for the log, of bounded length. It may quote foreign data, never a secret.
-    package let description: String
-
-    package init(_ reason: ErrorReason, _ description: String) {
-        self.reason = reason
-        self.description = description.cut()
-    }
-}
-
-/// Why a collection failed.
-package struct CollectionError: Error, Equatable {
-    package let reason: ErrorReason
-    /// One line for the log, of bounded length.
-    package let description: String
-
-    package init(_ reason: ErrorReason, _ description: String) {
-        self.reason = reason
-        self.description = description.cut()
+    /// What a reading tells, beside the families that show its state.
+    package init<State>(_ reading: Reading<State>, families: [MetricFamily]) {
+        self.init(families, problems: reading.problems, advice: reading.advice)
+        notes = reading.notes
+        isPreliminary = reading.isPreliminary
     }
 }
 

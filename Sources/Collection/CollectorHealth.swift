@@ -1,3 +1,6 @@
+package import Reading
+internal import System
+
 /// How one collector fares. Times are Unix seconds by the exporter's clock.
 package struct CollectorHealth: Equatable, Sendable {
     package let name: String
@@ -17,7 +20,7 @@ package struct CollectorHealth: Equatable, Sendable {
     /// When the first of the failures in a row came; nil while it succeeds.
     package private(set) var failingSince: Double?
     /// Why the last collection failed; nil when it did not. It holds no secret.
-    package private(set) var error: CollectionError?
+    package private(set) var error: SourceError?
     /// What the last collection met with that spoils single values, and what it advises: at most `maximumNotes` lines, which
     /// may quote foreign data.
     package private(set) var notes: [String] = []
@@ -31,7 +34,7 @@ package struct CollectorHealth: Equatable, Sendable {
     }
 
     /// Takes in how a collection ended.
-    package mutating func note(_ result: Result<Collected, CollectionError>, at time: Double) {
+    package mutating func note(_ result: Result<Collected, SourceError>, at time: Double) {
         hasEnded = true
         switch result {
         case .success(let collected):

@@ -1,4 +1,5 @@
 package import Logging
+internal import Reading
 internal import Synchronization
 internal import System
 
@@ -6,7 +7,7 @@ internal import System
 package final class CollectorLoop: Sendable {
     private let definition: CollectorDefinition
     private let snapshot: Snapshot
-    private let interval: Duration
+    private let schedule: CollectionSchedule
     private let logger: Logger
 
     private enum Start {
@@ -19,10 +20,15 @@ package final class CollectorLoop: Sendable {
     private let stopping = Event()
     private let thread = Mutex(Start.toCome)
 
-    package init(_ definition: CollectorDefinition, into snapshot: Snapshot, every interval: Duration, logger: Logger) {
+    package init(
+        _ definition: CollectorDefinition,
+        into snapshot: Snapshot,
+        _ schedule: CollectionSchedule,
+        logger: Logger
+    ) {
         self.definition = definition
         self.snapshot = snapshot
-        self.interval = interval
+        self.schedule = schedule
         self.logger = logger
     }
 
@@ -36,7 +42,7 @@ package final class CollectorLoop: Sendable {
                 thread = .done
                 return
             }
-            let shortage = CollectionError(.overLimit, ThreadShortage().description)
+            let shortage = SourceError(.overLimit, ThreadShortage().description)
             snapshot.publish(definition.name, .failure(shortage), took: 0)
             guard thread == .toCome else { return }
             thread = .failed
@@ -59,11 +65,11 @@ package final class CollectorLoop: Sendable {
         var next = ContinuousClock.now
         repeat {
             let start = ContinuousClock.now
-            let result = Result { () throws(CollectionError) in try collector.collect() }
+            let result = Result { () throws(SourceError) in try collector.collect(until: start + schedule.timeout) }
             snapshot.publish(definition.name, result, took: start.duration(to: .now) / .seconds(1))
             journal.note(result)
             // Collections keep their beat; those that a slow one overran are left out.
-            repeat { next += interval } while next <= ContinuousClock.now
+            repeat { next += schedule.interval } while next <= ContinuousClock.now
         } while !stopping.wait(until: next)
     }
 }

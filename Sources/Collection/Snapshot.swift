@@ -1,5 +1,6 @@
 package import Exposition
 internal import Glibc
+internal import Reading
 internal import Synchronization
 
 /// The latest families of every collector, and how the collectors themselves fare.
@@ -82,7 +83,7 @@ package final class Snapshot: Sendable {
         return merged.values.sorted { $0.name < $1.name }
     }
 
-    func publish(_ name: String, _ result: Result<Collected, CollectionError>, took duration: Double) {
+    func publish(_ name: String, _ result: Result<Collected, SourceError>, took duration: Double) {
         let collected = try? result.get()
         let (families, duplicates) = Self.withoutDuplicates(collected?.families ?? [])
         let now = Self.unixTime
@@ -109,7 +110,7 @@ package final class Snapshot: Sendable {
         let now = ContinuousClock.now
         for index in state.entries.indices where state.entries[index].validUntil < now {
             state.generation += 1
-            let hangs = CollectionError(.timeout, "the collection has not ended for \(validity); its source hangs")
+            let hangs = SourceError(.timeout, "the collection has not ended for \(validity); its source hangs")
             state.entries[index].families = []
             state.entries[index].health.note(.failure(hangs), at: Self.unixTime)
             state.entries[index].errors[.timeout, default: 0] += 1

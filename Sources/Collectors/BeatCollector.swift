@@ -1,123 +1,49 @@
 package import Celery
 package import Collection
-internal import Exposition
-internal import Postgres
-internal import Redis
+package import Reading
 
-/// Whether a beat lives and does what it promised, whatever its scheduler.
-package struct BeatCollector: Collector {
+/// Whether a beat is alive and does what it promised, whatever its scheduler.
+package struct BeatCollector<Source: Reader>: Collector where Source.State == BeatState {
     private let scheduler: String
-    private let scheduledQueues: SharedQueueNames
+    private var reader: Source
     private let maximumEntrySeries: Int
-    /// One reading; without a state while nothing tells that the scheduler is in use.
-    private let read: () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
-    /// Whether a state that was read shows nothing of a beat, nor of a schedule.
-    private let isNothing: (BeatState) -> Bool
-    /// What would make readings cheaper.
-    private let advice: () -> [String]
+    private let observe: (BeatState) -> Void
 
-    /// Of a RedBeat.
     /// - Parameters:
-    ///   - reader: what reads its keys.
-    ///   - scheduledQueues: where to put the queues that entries name.
     ///   - maximumEntrySeries: entries that get series of their own; 0 for none.
-    ///   - sighting: where to tell that there is a RedBeat.
+    ///   - observe: is told of each state, for what other collectors need of it.
     package init(
-        _ reader: RedBeatReader,
-        scheduledQueues: SharedQueueNames,
-        maximumEntrySeries: Int,
-        sighting: BeatSighting
-    ) {
-        self.init(
-            "redbeat",
-            scheduledQueues,
-            maximumEntrySeries,
-            isNothing: \.showsNothing,
-            advice: { reader.advice }
-        ) {
-            () throws(CollectionError) in
-            do throws(RedisError) {
-                let reading = try reader.read()
-                if reading.state != nil { sighting.note() }
-                return reading
-            } catch { throw CollectionError(error) }
-        }
-    }
-
-    /// Of a beat with django-celery-beat's DatabaseScheduler, whose tables `reader` reads; the rest as above.
-    package init(_ reader: DatabaseSchedulerReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init(
-            "django",
-            scheduledQueues,
-            maximumEntrySeries,
-            isNothing: { _ in !reader.hasTables },
-            advice: { reader.advice }
-        ) {
-            () throws(CollectionError) in
-            do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
-        }
-    }
-
-    /// Of a beat that shows only in the tasks of an expected schedule.
-    package init(_ reader: EvidenceReader, scheduledQueues: SharedQueueNames, maximumEntrySeries: Int) {
-        self.init("evidence", scheduledQueues, maximumEntrySeries, advice: { reader.advice.map { [$0] } ?? [] }) {
-            () throws(CollectionError) in
-            do throws(PostgresError) { return try reader.read() } catch { throw CollectionError(error) }
-        }
-    }
-
-    /// Of beats that answer pings.
-    package init(_ reader: BeatPingReader) {
-        self.init("ping", SharedQueueNames(), 0) { () throws(CollectionError) in
-            do throws(RedisError) { return try reader.read() } catch { throw CollectionError(error) }
-        }
-    }
-
-    private init(
         _ scheduler: String,
-        _ scheduledQueues: SharedQueueNames,
-        _ maximumEntrySeries: Int,
-        isNothing: @escaping (BeatState) -> Bool = { _ in false },
-        advice: @escaping () -> [String] = { [] },
-        read: @escaping () throws(CollectionError) -> (state: BeatState?, anomalies: [Anomaly])
+        _ reader: Source,
+        maximumEntrySeries: Int,
+        observe: @escaping (BeatState) -> Void = { _ in }
     ) {
         self.scheduler = scheduler
-        self.scheduledQueues = scheduledQueues
+        self.reader = reader
         self.maximumEntrySeries = maximumEntrySeries
-        self.isNothing = isNothing
-        self.advice = advice
-        self.read = read
+        self.observe = observe
     }
 
-    package func collect() throws(CollectionError) -> Collected {
-        let (state, anomalies) = try read()
-        var collected = Collected(
-            [],
-            problems: anomalies.map { CollectionProblem($0) },
-            advice: advice()
-        )
-        guard let state else {
+    package mutating func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected {
+        let reading = try reader.read(until: deadline)
+        guard let state = reading.state else {
+            var collected = Collected(reading, families: [])
             collected.isEmptyHanded = true
             return collected
         }
-        collected.isEmptyHanded = isNothing(state)
-        collected.isPreliminary = state.isPreliminary
-        scheduledQueues.set(state.schedule?.queues ?? [], of: scheduler)
-        collected.families = BeatFamilies.families(
-            of: state,
-            scheduler: scheduler,
-            maximumEntrySeries: maximumEntrySeries
+        observe(state)
+        var collected = Collected(
+            reading,
+            families: BeatFamilies.families(
+                of: state,
+                scheduler: scheduler,
+                maximumEntrySeries: maximumEntrySeries
+            )
         )
+        collected.isEmptyHanded = state.isNowhere
         // Switched off is not left out.
         let entryCount = state.schedule?.entries.count ?? 0
         if maximumEntrySeries > 0 { collected.droppedSeries = max(0, entryCount - maximumEntrySeries) }
         return collected
-    }
-}
-
-extension BeatState {
-    /// Whether neither a beat with its lock nor a schedule was ever seen.
-    fileprivate var showsNothing: Bool {
-        heartbeat == nil && lock?.isHeld != true && schedule?.entryCount == 0
     }
 }

@@ -1,6 +1,7 @@
 package import Collection
 internal import Exposition
 internal import Glibc
+package import Reading
 
 /// What the exporter itself costs, under the names all exporters use, and which build it is.
 /// Source: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics and proc(5).
@@ -13,9 +14,9 @@ package struct ProcessCollector: Collector {
         self.reloads = reloads
     }
 
-    package func collect() throws(CollectionError) -> Collected {
+    package func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected {
         guard let status = Self.readFile("/proc/self/stat"), let statistics = ProcessStatistics(status) else {
-            throw CollectionError(.server, "read /proc/self/stat: not readable; is /proc mounted?")
+            throw SourceError(.server, "read /proc/self/stat: not readable; is /proc mounted?")
         }
         let bootTime = Self.readFile("/proc/stat").flatMap { ProcessStatistics.bootTime($0) }
         return Collected(

@@ -1,3 +1,5 @@
+internal import System
+
 /// All samples of one metric, with what describes them. The vocabulary is that of the Prometheus data model.
 package struct MetricFamily: Equatable, Sendable {
     package let name: String

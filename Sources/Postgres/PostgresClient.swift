@@ -5,8 +5,7 @@ package final class PostgresClient {
     private let connections: PostgresConnections
     private var lastTurn: ContinuousClock.Instant?
 
-    /// - Parameter timeout: the time that waiting for a connection to be free, one connection attempt, and one transaction as
-    ///   a whole may each take.
+    /// - Parameter timeout: what errors call the time that a collection has.
     package init(address: PostgresAddress, timeout: Duration) {
         self.address = address
         self.timeout = timeout
@@ -24,13 +23,17 @@ package final class PostgresClient {
     /// relations need their schema. Everything is set for the transaction, nothing for the session, so that a pooler in
     /// transaction mode (PgBouncer) may sit between. The server gives up a little before we do; where it cannot, the
     /// connection is dropped. A connection that was found dead after it had been idle is replaced once.
+    ///
+    /// - Parameter deadline: by when it must have ended, with the wait for a connection to be free and whatever connecting
+    ///   takes.
     package func readOnly<Value>(
+        until deadline: ContinuousClock.Instant,
         _ relations: ReadableRelations = .tables,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
         let idle: PostgresConnection?
         do {
-            idle = try connections.take(for: address, lastTurn: lastTurn, until: .now + timeout)
+            idle = try connections.take(for: address, lastTurn: lastTurn, until: deadline)
         } catch {
             throw .crowded(address: address.redacted, after: timeout)
         }
@@ -41,25 +44,27 @@ package final class PostgresClient {
         }
         if let idle {
             do {
-                return try transaction(relations, on: idle, keptAs: &kept, body)
+                return try transaction(relations, on: idle, until: deadline, keptAs: &kept, body)
             } catch .connectionLost {
                 idle.close()
             }
         }
-        return try transaction(relations, on: PostgresConnection(to: address, timeout: timeout), keptAs: &kept, body)
+        let new = try PostgresConnection(to: address, timeout: timeout, until: deadline)
+        return try transaction(relations, on: new, until: deadline, keptAs: &kept, body)
     }
 
     /// - Parameter kept: gets the connection where it can be used again.
     private func transaction<Value>(
         _ relations: ReadableRelations,
         on connection: PostgresConnection,
+        until deadline: ContinuousClock.Instant,
         keptAs kept: inout PostgresConnection?,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
         // The server would refuse to send what is not UTF-8; here such bytes are replaced.
         let encoding = connection.holdsPlainBytes ? "; SET LOCAL client_encoding = SQL_ASCII" : ""
-        let transaction = PostgresTransaction(connection: connection, deadline: ContinuousClock.now + timeout)
-        let statementTimeout = max(1, Int(timeout / .milliseconds(1)) * 9 / 10)
+        let transaction = PostgresTransaction(connection: connection, deadline: deadline)
+        let statementTimeout = max(1, Int(ContinuousClock.now.duration(to: deadline) / .milliseconds(1)) * 9 / 10)
         let lockTimeout = max(1, statementTimeout / 2)
         _ = try transaction.query(
             """

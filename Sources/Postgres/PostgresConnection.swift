@@ -18,8 +18,15 @@ final class PostgresConnection: @unchecked Sendable {
     /// Of statements in one question. Its transaction's beginning has five.
     private static let maximumResults = 20
 
-    /// Connects and logs in within `timeout`.
-    init(to address: PostgresAddress, timeout: Duration) throws(PostgresError) {
+    /// Connects and logs in.
+    /// - Parameters:
+    ///   - timeout: what errors call the time that there was.
+    ///   - deadline: by when that must be done.
+    init(
+        to address: PostgresAddress,
+        timeout: Duration,
+        until deadline: ContinuousClock.Instant
+    ) throws(PostgresError) {
         let name = address.redacted
         var parameters = address.parameters
         parameters["application_name"] = "celery-beat-exporter"
@@ -39,7 +46,7 @@ final class PostgresConnection: @unchecked Sendable {
         else { throw .connect(address: name, cause: "out of memory") }
         _ = libpq.PQsetNoticeReceiver(connection, libpq_ignore_notice, nil)
         do throws(PostgresError) {
-            relay = try Self.logIn(connection, name, timeout)
+            relay = try Self.logIn(connection, name, timeout, until: deadline)
         } catch {
             libpq.PQfinish(connection)
             throw error
@@ -69,9 +76,9 @@ final class PostgresConnection: @unchecked Sendable {
     private static func logIn(
         _ connection: OpaquePointer,
         _ name: String,
-        _ timeout: Duration
+        _ timeout: Duration,
+        until deadline: ContinuousClock.Instant
     ) throws(PostgresError) -> SocketRelay {
-        let deadline = ContinuousClock.now + timeout
         var relay: SocketRelay?
         // As libpq's manual asks: wait for writing first, then for whatever PQconnectPoll says.
         var awaited = PGRES_POLLING_WRITING

@@ -33,9 +33,14 @@ package final class RedisClient {
     ///
     /// In a cluster each command may have one key, and those without one (TIME, INFO, ...) go to the node that holds the
     /// first key of the pipeline.
-    package func pipeline(_ commands: [RedisCommand]) throws(RedisError) -> [RedisValue] {
+    ///
+    /// - Parameter deadline: by when all must have been answered, with whatever connecting takes.
+    package func pipeline(
+        _ commands: [RedisCommand],
+        until deadline: ContinuousClock.Instant
+    ) throws(RedisError) -> [RedisValue] {
         guard !commands.isEmpty else { return [] }
-        return try servers.pipeline(commands, until: ContinuousClock.now + limits.timeout)
+        return try servers.pipeline(commands, until: deadline)
     }
 
     /// An error about what the server said.

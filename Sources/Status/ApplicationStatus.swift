@@ -1,4 +1,5 @@
 package import Collection
+internal import Reading
 
 /// What is known of one application at one moment, for people and for programs that ask.
 ///

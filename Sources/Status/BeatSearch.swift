@@ -1,4 +1,5 @@
 internal import Collection
+internal import System
 
 /// Where a beat that was not found was looked for, and what is there instead.
 package struct BeatSearch: Equatable, Sendable {

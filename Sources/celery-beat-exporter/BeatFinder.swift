@@ -3,6 +3,7 @@ internal import Collection
 internal import Postgres
 internal import Redis
 internal import Status
+internal import System
 
 /// Looks for a beat that is not where it should be: under other prefixes, in other databases and schemas of the servers that
 /// are known.

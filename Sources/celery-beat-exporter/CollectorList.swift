@@ -23,26 +23,29 @@ enum CollectorList {
             collectors.append(
                 CollectorDefinition(name: "redbeat", source: "redbeat") {
                     BeatCollector(
+                        "redbeat",
                         RedBeatReader(
                             client: RedisClient(address: address, limits: redisLimits),
                             configuration: target.redBeat
                         ),
-                        scheduledQueues: scheduledQueues,
-                        maximumEntrySeries: maximumEntrySeries,
-                        sighting: redBeat
-                    )
+                        maximumEntrySeries: maximumEntrySeries
+                    ) { state in
+                        redBeat.note()
+                        scheduledQueues.set(state.schedule?.queues ?? [], of: "redbeat")
+                    }
                 }
             )
         }
         if let address = target.broker {
             collectors.append(
                 CollectorDefinition(name: "queues", source: "broker") {
-                    QueueCollector(
-                        reader: QueueReader(
+                    ReaderCollector(
+                        QueueReader(
                             client: RedisClient(address: address, limits: redisLimits),
                             configuration: target.queues,
                             scheduledQueues: scheduledQueues
-                        )
+                        ),
+                        families: QueueFamilies.families
                     )
                 }
             )
@@ -52,34 +55,35 @@ enum CollectorList {
             @Sendable func client() -> PostgresClient { PostgresClient(address: address, timeout: schedule.timeout) }
             collectors += [
                 CollectorDefinition(name: "tasks", source: "database") {
-                    TaskCollector(
-                        reader: TaskReader(client: client(), configuration: target.tasks),
-                        configuration: target.tasks
-                    )
+                    ReaderCollector(TaskReader(client: client(), configuration: target.tasks)) {
+                        TaskFamilies.families(of: $0, durationBounds: target.tasks.durationBounds)
+                    }
                 },
                 CollectorDefinition(name: "pipelines", source: "database") {
-                    PipelineCollector(
-                        reader: PipelineReader(client: client(), configuration: target.tasks),
-                        configuration: target.tasks
-                    )
+                    ReaderCollector(PipelineReader(client: client(), configuration: target.tasks)) {
+                        PipelineFamilies.families(of: $0, durationBounds: target.tasks.durationBounds)
+                    }
                 },
                 CollectorDefinition(name: "workers", source: "database") {
-                    WorkerCollector(reader: WorkerReader(client: client(), maximumWorkers: target.maximumWorkers))
+                    ReaderCollector(
+                        WorkerReader(client: client(), maximumWorkers: target.maximumWorkers),
+                        families: WorkerFamilies.families
+                    )
                 },
             ]
             if target.looksFor(.django) {
                 collectors.append(
                     CollectorDefinition(name: "django", source: "database") {
                         BeatCollector(
+                            "django",
                             DatabaseSchedulerReader(
                                 client: client(),
                                 maxLoopInterval: { target.djangoMaxLoopInterval(besideRedBeat: redBeat.hasBeenSeen) },
                                 grace: target.redBeat.grace,
                                 isExpected: target.schedulers != nil
                             ),
-                            scheduledQueues: scheduledQueues,
                             maximumEntrySeries: maximumEntrySeries
-                        )
+                        ) { scheduledQueues.set($0.schedule?.queues ?? [], of: "django") }
                     }
                 )
             }
@@ -87,15 +91,15 @@ enum CollectorList {
                 collectors.append(
                     CollectorDefinition(name: "evidence", source: "database") {
                         BeatCollector(
+                            "evidence",
                             EvidenceReader(
                                 client: client(),
                                 tables: target.tasks.tables,
                                 schedule: target.expectedEntries,
                                 grace: target.redBeat.grace
                             ),
-                            scheduledQueues: scheduledQueues,
                             maximumEntrySeries: maximumEntrySeries
-                        )
+                        ) { scheduledQueues.set($0.schedule?.queues ?? [], of: "evidence") }
                     }
                 )
             }
@@ -111,7 +115,9 @@ enum CollectorList {
             collectors.append(
                 CollectorDefinition(name: "ping", source: "broker") {
                     BeatCollector(
-                        BeatPingReader(client: RedisClient(address: address, limits: redisLimits), configuration: ping)
+                        "ping",
+                        BeatPingReader(client: RedisClient(address: address, limits: redisLimits), configuration: ping),
+                        maximumEntrySeries: 0
                     )
                 }
             )

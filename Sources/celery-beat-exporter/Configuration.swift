@@ -1,3 +1,4 @@
+internal import Collection
 internal import Glibc
 internal import HTTP
 internal import Logging

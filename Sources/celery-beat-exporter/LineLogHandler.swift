@@ -2,6 +2,7 @@ internal import Collection
 internal import Glibc
 internal import Logging
 internal import Status
+internal import System
 
 /// Makes one line of each event, in logfmt or JSON.
 struct LineLogHandler: LogHandler {

@@ -3,12 +3,6 @@ internal import HTTP
 internal import Logging
 internal import Status
 
-/// How often collections run, and how long sources may take.
-struct CollectionSchedule: Equatable, Sendable {
-    var interval: Duration
-    var timeout: Duration
-}
-
 /// One application that is being watched: its collectors on their threads, and what they brought.
 final class RunningTarget: Sendable {
     let target: Target
@@ -33,7 +27,7 @@ final class RunningTarget: Sendable {
         self.snapshot = snapshot
         page = MetricsPage(snapshot)
         beatWatch = BeatWatch(target, snapshot, timeout: schedule.timeout, logger: logger)
-        loops = definitions.map { CollectorLoop($0, into: snapshot, every: schedule.interval, logger: logger) }
+        loops = definitions.map { CollectorLoop($0, into: snapshot, schedule, logger: logger) }
     }
 
     /// Starts what does not run yet: threads may have been short.

@@ -1,4 +1,6 @@
+import Foundation
 import LyingRedis
+import Reading
 import Redis
 import Testing
 
@@ -28,7 +30,7 @@ import Testing
         )
     }
 
-    private func queues(_ answer: @escaping @Sendable ([String]) -> Reply?) throws -> (QueueState, [Anomaly]) {
+    private func queues(_ answer: @escaping @Sendable ([String]) -> Reply?) throws -> (QueueState, [SourceProblem]) {
         var configuration = QueueConfiguration()
         configuration.names = ["mail"]
         let reader = QueueReader(
@@ -36,8 +38,8 @@ import Testing
             configuration: configuration,
             scheduledQueues: SharedQueueNames()
         )
-        let reading = try reader.read()
-        return (reading.state, reading.anomalies)
+        let reading = try reader.read(until: .now + .seconds(60))
+        return (try #require(reading.state), reading.problems)
     }
 
     private func depth(_ name: String, _ length: Int) -> QueueDepth {
@@ -51,7 +53,7 @@ import Testing
     /// Nine bindings of 8 MB among others, a name of a key of 9 MB, a tag of 70 MB.
     @Test func oversizedKeysOfKombu() throws {
         let separator = "\u{6}\u{16}"
-        let (state, anomalies) = try queues { command in
+        let (state, problems) = try queues { command in
             switch command[0] {
             case "SCAN":
                 ["0", [.long(9 << 20), "_kombu.binding.many"]]
@@ -76,22 +78,22 @@ import Testing
                 )
         )
         #expect(
-            anomalies == [
-                Anomaly(
+            problems == [
+                SourceProblem(
                     .overLimit,
                     "the search for _kombu.binding.* has a name of more than 512 bytes, which is left out; delete it"
                 ),
-                Anomaly(
+                SourceProblem(
                     .overLimit,
                     "_kombu.binding.many has a binding that is too long, and is left out; delete it"
                 ),
-                Anomaly(.overLimit, "unacked_index has a member that is too long, and is left out; delete it"),
+                SourceProblem(.overLimit, "unacked_index has a member that is too long, and is left out; delete it"),
             ]
         )
     }
 
     @Test func aSetOfTooManyBindings() throws {
-        let (state, anomalies) = try queues { command in
+        let (state, problems) = try queues { command in
             switch command[0] {
             case "SCAN": ["0", ["_kombu.binding.many"]]
             case "SRANDMEMBER": .list(Array(repeating: "a", count: 131_073))
@@ -102,8 +104,11 @@ import Testing
         }
         #expect(state.queues == [depth("mail", 0)])
         #expect(
-            anomalies == [
-                Anomaly(.overLimit, "_kombu.binding.many has more bindings than are read, so its queues are left out")
+            problems == [
+                SourceProblem(
+                    .overLimit,
+                    "_kombu.binding.many has more bindings than are read, so its queues are left out"
+                )
             ]
         )
     }
@@ -111,7 +116,7 @@ import Testing
     /// Lengths below and beyond all that there can be, sums of them, and scores that are no times.
     @Test(arguments: [Int64.min, .max, -1, 1 << 62])
     func impossibleLengths(length: Int64) throws {
-        let (state, anomalies) = try queues { command in
+        let (state, problems) = try queues { command in
             switch command[0] {
             case "HLEN": .integer(length)
             case "LLEN": command[1] == "mail" ? 1 : .integer(length)
@@ -124,10 +129,10 @@ import Testing
         )
         let second = KombuKeys().list(queue: "mail", priority: 3)
         #expect(
-            anomalies == [
-                Anomaly(.malformed, "what is told of unacked is no number, so it is left out"),
-                Anomaly(.malformed, "what is told of \(second) is no number, so it is left out"),
-                Anomaly(.malformed, "the oldest member of unacked_index has a score that is no time"),
+            problems == [
+                SourceProblem(.malformed, "what is told of unacked is no number, so it is left out"),
+                SourceProblem(.malformed, "what is told of \(second) is no number, so it is left out"),
+                SourceProblem(.malformed, "the oldest member of unacked_index has a score that is no time"),
             ]
         )
     }
@@ -140,7 +145,10 @@ import Testing
         )
     }
 
-    private func beat(_ answer: @escaping @Sendable ([String]) -> Reply?) throws -> (BeatState?, [Anomaly]) {
+    private func beat(
+        until deadline: ContinuousClock.Instant = .now + .seconds(60),
+        _ answer: @escaping @Sendable ([String]) -> Reply?
+    ) throws -> (BeatState?, [SourceProblem]) {
         let lock = lock
         let reader = RedBeatReader(
             client: client { command in
@@ -158,14 +166,14 @@ import Testing
             },
             configuration: RedBeatConfiguration()
         )
-        let reading = try reader.read()
-        return (reading.state, reading.anomalies)
+        let reading = try reader.read(until: deadline)
+        return (reading.state, reading.problems)
     }
 
     /// A member of 70 MB, and one whose name alone is too long, among others; a static entry and a key like them.
     @Test func oversizedKeysOfRedBeat() throws {
         let entry = definition("a")
-        let (state, anomalies) = try beat { command in
+        let (state, problems) = try beat { command in
             switch command[0] {
             case "SSCAN": ["0", [.long(70 << 20), "a"]]
             case "SCAN": ["0", [.long(100 << 20)]]
@@ -181,10 +189,10 @@ import Testing
         #expect(state?.schedule?.nextDue == 1_795_221_960)
         let omission = "has a name of more than 512 bytes, which is left out; delete it"
         #expect(
-            anomalies == [
-                Anomaly(.overLimit, "redbeat::statics \(omission)"),
-                Anomaly(.overLimit, "the search for redbeat:* \(omission)"),
-                Anomaly(
+            problems == [
+                SourceProblem(.overLimit, "redbeat::statics \(omission)"),
+                SourceProblem(.overLimit, "the search for redbeat:* \(omission)"),
+                SourceProblem(
                     .overLimit,
                     "redbeat::schedule has 2 entries that are not read, since their names have more than 512 bytes, or all names "
                         + "together too many"
@@ -197,7 +205,7 @@ import Testing
     @Test func oversizedEntries() throws {
         let values = definition("b", #", "options": {"x": [\#(String(repeating: "[],", count: 20_000))1]}"#)
         let arguments = definition("c", #", "args": [\#(String(repeating: "[],", count: 20_000))1]"#)
-        let (state, anomalies) = try beat { command in
+        let (state, problems) = try beat { command in
             switch command[0] {
             case "ZCARD": 4
             case "ZRANGE":
@@ -212,20 +220,20 @@ import Testing
         #expect(state?.schedule?.invalidCount == 3)
         let notRead = "not read: beat may run it all the same"
         #expect(
-            anomalies == [
-                Anomaly(
+            problems == [
+                SourceProblem(
                     .overLimit,
                     "schedule entry redbeat:d has a field of over 8388608 bytes, which is \(notRead)"
                 ),
-                Anomaly(.overLimit, "schedule entry redbeat:a grows while it is read, and is \(notRead)"),
-                Anomaly(.overLimit, "schedule entry redbeat:b has more than 10000 values, and is \(notRead)"),
+                SourceProblem(.overLimit, "schedule entry redbeat:a grows while it is read, and is \(notRead)"),
+                SourceProblem(.overLimit, "schedule entry redbeat:b has more than 10000 values, and is \(notRead)"),
             ]
         )
     }
 
     @Test(arguments: [Int64.min, .max, -1])
     func impossibleNumbersOfEntries(count: Int64) {
-        let error = #expect(throws: RedisError.self) {
+        let error = #expect(throws: SourceError.self) {
             try beat { command in command[0] == "ZCARD" ? .integer(count) : nil }
         }
         #expect(error?.description.hasSuffix("ZCARD redbeat::schedule: no number") == true)
@@ -234,18 +242,32 @@ import Testing
     @Test(arguments: ["HSTRLEN", "OBJECT", "PTTL"], [Int64.min, .max, -3])
     func impossibleNumbersOfAKey(command: String, value: Int64) throws {
         let entry = definition("a")
-        let (state, anomalies) = try beat { asked in
+        let (state, problems) = try beat { asked in
             asked[0] == command ? .integer(value) : asked[0] == "HMGET" ? [entry, nil] : nil
         }
         let hasEntry = command != "HSTRLEN"
         #expect(state?.schedule?.entries.map(\.name) == (hasEntry ? ["a"] : []))
         #expect(state?.lock?.timeToLive == (command == "PTTL" ? nil : 1490.5))
-        #expect(anomalies.count == (command == "OBJECT" ? 0 : 1))
+        #expect(problems.count == (command == "OBJECT" ? 0 : 1))
+    }
+
+    /// Whichever question is not answered in time: no question gets a time of its own.
+    @Test(arguments: ["TIME", "ZCARD", "HSTRLEN", "HMGET"])
+    func oneDeadlineHoldsForAllQuestions(slow: String) {
+        let deadline = ContinuousClock.now + .seconds(1)
+        let entry = definition("a")
+        let error = #expect(throws: SourceError.self) {
+            try beat(until: deadline) { command in
+                while command[0] == slow, ContinuousClock.now <= deadline { usleep(1000) }
+                return command[0] == "HMGET" ? [entry, nil] : nil
+            }
+        }
+        #expect(error?.reason == .timeout)
     }
 
     @Test(arguments: ["9223372036854775807", "-1", "nan"])
     func impossibleTimes(seconds: String) {
-        let error = #expect(throws: RedisError.self) {
+        let error = #expect(throws: SourceError.self) {
             try beat { command in command[0] == "TIME" ? [.text(seconds), "0"] : nil }
         }
         #expect(error?.description.hasSuffix("TIME returned no time") == true)

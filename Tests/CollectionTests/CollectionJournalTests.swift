@@ -1,4 +1,5 @@
 import Logging
+import Reading
 import Synchronization
 import Testing
 
@@ -33,12 +34,12 @@ import Testing
             collector: "beat",
             logger: Logger(label: "t") { _ in KeepingHandler(lines: lines) }
         )
-        var fine = Collected([], problems: [CollectionProblem(.malformed, "entry x")], advice: ["make an index"])
+        var fine = Collected([], problems: [SourceProblem(.malformed, "entry x")], advice: ["make an index"])
         fine.notes = ["reads task_info"]
-        let timeout = CollectionError(.timeout, "no answer")
+        let timeout = SourceError(.timeout, "no answer")
         for _ in 0..<3 { journal.note(.success(fine)) }
         for _ in 0..<3 { journal.note(.failure(timeout)) }
-        journal.note(.failure(CollectionError(.connect, "refused")))
+        journal.note(.failure(SourceError(.connect, "refused")))
         for _ in 0..<2 { journal.note(.success(fine)) }
         journal.note(.failure(timeout))
         #expect(
@@ -58,7 +59,7 @@ import Testing
             logger: Logger(label: "t") { _ in KeepingHandler(lines: lines) }
         )
         for number in 0..<5000 {
-            journal.note(.success(Collected([], problems: [CollectionProblem(.malformed, "entry \(number)")])))
+            journal.note(.success(Collected([], problems: [SourceProblem(.malformed, "entry \(number)")])))
         }
         #expect(lines.all.count == 1001)
     }

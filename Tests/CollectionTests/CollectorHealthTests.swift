@@ -1,17 +1,18 @@
 import Collection
 import Exposition
+import Reading
 import Testing
 
 @Suite struct CollectorHealthTests {
-    private let error = CollectionError(.timeout, "no answer")
+    private let error = SourceError(.timeout, "no answer")
 
     @Test func itTellsSinceWhenAndWhy() {
         var health = CollectorHealth(name: "tasks", source: "database")
         #expect(!health.hasEnded && !health.isSuccess && health.error == nil && health.failingSince == nil)
         health.note(.failure(error), at: 10)
-        health.note(.failure(CollectionError(.connect, "refused")), at: 20)
+        health.note(.failure(SourceError(.connect, "refused")), at: 20)
         #expect(health.hasEnded && !health.isSuccess && health.lastSuccess == nil)
-        #expect(health.failingSince == 10 && health.error == CollectionError(.connect, "refused"))
+        #expect(health.failingSince == 10 && health.error == SourceError(.connect, "refused"))
         health.note(.success(Collected([])), at: 30)
         #expect(health.isSuccess && health.lastSuccess == 30 && health.failingSince == nil && health.error == nil)
         health.note(.failure(error), at: 40)
@@ -30,7 +31,7 @@ import Testing
 
     @Test func itKeepsTheLastNotesAndNotTooMany() {
         var health = CollectorHealth(name: "tasks", source: "database")
-        let problems = (0..<9).map { CollectionProblem(.malformed, "problem \($0)") }
+        let problems = (0..<9).map { SourceProblem(.malformed, "problem \($0)") }
         health.note(.success(Collected([], problems: problems, advice: ["make an index", "and another"])), at: 1)
         #expect(health.notes == (0..<9).map { "problem \($0)" } + ["make an index"])
         health.note(.failure(error), at: 2)

@@ -1,4 +1,5 @@
-import Collection
+import Reading
+import System
 import Testing
 
 @Suite struct CutTests {
@@ -14,7 +15,7 @@ import Testing
 
     @Test func whatCollectionsTellIsBounded() {
         let text = String(repeating: "x", count: 5000)
-        let told = [CollectionError(.server, text).description, CollectionProblem(.server, text).description]
+        let told = [SourceError(.server, text).description, SourceProblem(.server, text).description]
         #expect(told == [text.cut(), text.cut()])
     }
 }

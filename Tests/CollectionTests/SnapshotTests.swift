@@ -1,5 +1,6 @@
 import Exposition
 import Logging
+import Reading
 import Testing
 
 @testable import Collection
@@ -29,7 +30,7 @@ import Testing
 
         let before = snapshot.generation
         #expect(snapshot.gather().collectors.map(\.isSuccess) == [true, true])
-        snapshot.publish("beat", .failure(CollectionError(.timeout, "no answer")), took: 5)
+        snapshot.publish("beat", .failure(SourceError(.timeout, "no answer")), took: 5)
         #expect(snapshot.generation > before)
         #expect(snapshot.gather().collectors.map(\.name) == ["beat", "queues"])
         #expect(snapshot.gather().collectors.map { $0.error?.description } == ["no answer", nil])
@@ -88,9 +89,9 @@ import Testing
 }
 
 struct FixedCollector: Collector {
-    let result: Result<Collected, CollectionError>
+    let result: Result<Collected, SourceError>
 
-    func collect() throws(CollectionError) -> Collected {
+    func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected {
         try result.get()
     }
 }

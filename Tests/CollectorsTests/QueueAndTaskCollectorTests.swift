@@ -25,7 +25,7 @@ import Testing
             visibilityTimeout: 3600
         )
         #expect(
-            samples(QueueCollector.families(of: state)) == """
+            samples(QueueFamilies.families(of: state)) == """
                 celery_queue_length{queue_name="celery"} 0
                 celery_queue_length{queue_name="mail"} 42
                 celery_queue_priority_length{queue_name="mail",priority="0"} 2
@@ -55,7 +55,7 @@ import Testing
             foldedNames: 0
         )
         #expect(
-            samples(TaskCollector.families(of: state, durationBounds: [0.5])) == """
+            samples(TaskFamilies.families(of: state, durationBounds: [0.5])) == """
                 celery_task_results_total{task_name="shop.pay",status="FAILURE"} 1
                 celery_task_results_total{task_name="shop.pay",status="REVOKED"} 0
                 celery_task_results_total{task_name="shop.pay",status="SUCCESS"} 3
@@ -86,7 +86,7 @@ import Testing
         )
         let state = TaskState(tables: [:], tasks: [task], foldedNames: 0)
         #expect(
-            samples(TaskCollector.families(of: state, durationBounds: [0.5])) == """
+            samples(TaskFamilies.families(of: state, durationBounds: [0.5])) == """
                 celery_task_results_total{task_name="t",status="SUCCESS"} 0
                 celery_beat_exporter_folded_task_names_total 0
                 """
@@ -101,7 +101,7 @@ import Testing
         pipeline.completionRatios = [
             SuccessRatio(window: TaskWindow(name: "1h", seconds: 3600), successes: 1, ended: 4)
         ]
-        let families = PipelineCollector.families(of: PipelineState(pipelines: [pipeline]), durationBounds: [5])
+        let families = PipelineFamilies.families(of: PipelineState(pipelines: [pipeline]), durationBounds: [5])
         #expect(
             samples(families) == """
                 celery_pipeline_results_total{root_task_name="shop.order",status="FAILURE"} 0
@@ -132,7 +132,7 @@ import Testing
             queues: [RecordedQueue(name: "mail", depth: 4, recorded: 900)]
         )
         #expect(
-            samples(WorkerCollector.families(of: state)) == """
+            samples(WorkerFamilies.families(of: state)) == """
                 celery_worker_table_status{worker_name="a@h"} 1
                 celery_worker_table_status{worker_name="b@h"} 0
                 celery_worker_table_heartbeat_timestamp_seconds{worker_name="a@h"} 1000.5

@@ -1,5 +1,6 @@
 import Collection
 import Exposition
+import Reading
 import Redis
 import Status
 import Testing
@@ -10,7 +11,7 @@ import Testing
     private func collector(_ name: String, isEmptyHanded: Bool?) -> CollectorHealth {
         var health = CollectorHealth(name: name, source: "s")
         guard let isEmptyHanded else {
-            health.note(.failure(CollectionError(.connect, "away")), at: 1)
+            health.note(.failure(SourceError(.connect, "away")), at: 1)
             return health
         }
         var collected = Collected([])

@@ -1,5 +1,6 @@
 import Collection
 import Collectors
+import Reading
 import Testing
 
 @testable import Celery
@@ -133,7 +134,7 @@ import Testing
             oldestUnacked: nil,
             visibilityTimeout: 3600
         )
-        var collected = Collected(QueueCollector.families(of: state))
+        var collected = Collected(QueueFamilies.families(of: state))
         let text = "3 queues: celery 3 (found), zzz 3 (found), mail 0 (named); 2 unacknowledged"
         #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text)])
         collected.isPreliminary = true
@@ -158,15 +159,15 @@ import Testing
             oldestUnacked: nil,
             visibilityTimeout: 1
         )
-        let problems = (0..<100).map { CollectionProblem(.malformed, "p\($0)") }
-        let found = findings("queues", Collected(QueueCollector.families(of: state), problems: problems))
+        let problems = (0..<100).map { SourceProblem(.malformed, "p\($0)") }
+        let found = findings("queues", Collected(QueueFamilies.families(of: state), problems: problems))
         #expect(found.count == 12)
         #expect(found[0].text.hasPrefix("100 queues: q99 99 (found), ") && found[0].text.hasSuffix(", and 90 more"))
         #expect(found[11] == Finding(.warning, "queues", "and 90 more problems like these"))
     }
 
     @Test func problemsAdviceAndNotes() {
-        var collected = Collected([], problems: [CollectionProblem(.permission, "p")], advice: ["a"])
+        var collected = Collected([], problems: [SourceProblem(.permission, "p")], advice: ["a"])
         collected.notes = ["n"]
         #expect(
             findings("tasks", collected) == [
@@ -176,14 +177,14 @@ import Testing
     }
 
     @Test func failuresAndWhetherThereIsABeat() {
-        let error = CollectionError(.timeout, "it hangs")
+        let error = SourceError(.timeout, "it hangs")
         let redbeat = CollectorFindings("redbeat", .failure(error), target: Target(), server: server)
         #expect(redbeat.findings == [Finding(.failure, "redbeat", "it hangs", cause: .access)])
         #expect(redbeat.isOfBeat)
         #expect(!CollectorFindings("tasks", .failure(error), target: Target(), server: server).isOfBeat)
         let nothing = CollectorFindings("redbeat", .success(Collected([])), target: Target(), server: server)
         #expect(nothing.findings.isEmpty && !nothing.isOfBeat)
-        let denied = CollectionError(.permission, "query PostgreSQL at h, database d: SQLSTATE 42501: no; run: GRANT x")
+        let denied = SourceError(.permission, "query PostgreSQL at h, database d: SQLSTATE 42501: no; run: GRANT x")
         #expect(
             CollectorFindings("tasks", .failure(denied), target: Target(), server: server).findings == [
                 Finding(.failure, "tasks", "no", ["run: GRANT x"], cause: .access)

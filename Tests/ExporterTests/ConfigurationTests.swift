@@ -1,5 +1,6 @@
 import ArgumentParser
 import Celery
+import Collection
 import HTTP
 import Logging
 import Postgres

@@ -1,5 +1,6 @@
 import Exposition
 import LyingRedis
+import Reading
 import Redis
 import Status
 import Synchronization
@@ -25,8 +26,9 @@ let lyingRedisTargets = [
         lies(bytes) { client in
             var configuration = QueueConfiguration()
             configuration.names = ["mail"]
-            return QueueCollector(
-                reader: QueueReader(client: client, configuration: configuration, scheduledQueues: SharedQueueNames())
+            return ReaderCollector(
+                QueueReader(client: client, configuration: configuration, scheduledQueues: SharedQueueNames()),
+                families: QueueFamilies.families
             )
         }
     },
@@ -39,7 +41,11 @@ let lyingRedisTargets = [
                 grace: 2,
                 keys: KombuKeys()
             )
-            return BeatCollector(BeatPingReader(client: client, configuration: configuration))
+            return BeatCollector(
+                "ping",
+                BeatPingReader(client: client, configuration: configuration),
+                maximumEntrySeries: 0
+            )
         }
     },
     FuzzTarget("lying-redis-search", bytes: Liar.corpus) { bytes in
@@ -47,9 +53,11 @@ let lyingRedisTargets = [
             let search = RedBeatSearch(address, limits: limits, until: .now + .milliseconds(50))
             let outcome = search.run()
             guard outcome.places.count <= 3200 else { return "\(outcome.places.count) places" }
-            _ = try RedisServerReader(client: RedisClient(address: address, limits: limits)).read()
+            _ = try RedisServerReader(client: RedisClient(address: address, limits: limits)).read(
+                until: .now + .seconds(60)
+            )
             let queues = StandingQueues(client: RedisClient(address: address, limits: limits), keys: KombuKeys())
-            _ = try queues.look(at: ["mail"], pause: {})
+            _ = try queues.look(at: ["mail"], until: .now + limits.timeout, pause: {})
             return nil
         }
     },
@@ -59,7 +67,7 @@ let lyingRedisTargets = [
             let place = RedisEndpoint.unix(path: server.path)
             address.servers = .sentinels(RedisSentinels(endpoints: [place, place], master: "m"))
             let client = RedisClient(address: address, limits: limits)
-            for _ in 0..<2 { _ = try? client.pipeline([RedisCommand("GET", "key")]) }
+            for _ in 0..<2 { _ = try? client.pipeline([RedisCommand("GET", "key")], until: .now + limits.timeout) }
             return nil
         }
     },
@@ -68,7 +76,12 @@ let lyingRedisTargets = [
             var address = address
             address.servers = .cluster([.tcp(host: Liar.own, port: server.port), .unix(path: server.path)])
             let client = RedisClient(address: address, limits: limits)
-            for _ in 0..<2 { _ = try? client.pipeline([RedisCommand("GET", "key"), RedisCommand("GET", "b")]) }
+            for _ in 0..<2 {
+                _ = try? client.pipeline(
+                    [RedisCommand("GET", "key"), RedisCommand("GET", "b")],
+                    until: .now + limits.timeout
+                )
+            }
             return nil
         }
     },
@@ -80,10 +93,9 @@ private let limits = RedisLimits(timeout: .seconds(20), replyBytes: 1 << 20, rec
 private func beat(_ configuration: RedBeatConfiguration) -> @Sendable (RedisClient) -> any Collector {
     { client in
         BeatCollector(
+            "redbeat",
             RedBeatReader(client: client, configuration: configuration),
-            scheduledQueues: SharedQueueNames(),
-            maximumEntrySeries: 100,
-            sighting: BeatSighting()
+            maximumEntrySeries: 100
         )
     }
 }
@@ -96,8 +108,8 @@ private func asked(_ input: [UInt8], _ ask: (RedisAddress) throws -> String?) ->
     address.allowedNodes = AllowedNodes("127.0.0.1:\(server.port)")
     do {
         return try ask(address)
-    } catch let error as RedisError {
-        if case .timeout = error { return "waits for more than there is" }
+    } catch let error as SourceError {
+        if error.reason == .timeout { return "waits for more than there is" }
         return error.description.utf8.count < 3000 ? nil : "an error of \(error.description.utf8.count) bytes"
     } catch {
         return "\(error)"
@@ -110,7 +122,7 @@ private func lies(_ input: [UInt8], to collector: @Sendable (RedisClient) -> any
         var collector = collector(RedisClient(address: address, limits: limits))
         var health = CollectorHealth(name: "redbeat", source: "redbeat")
         for _ in 0..<3 {
-            let result = Result { () throws(CollectionError) in try collector.collect() }
+            let result = Result { () throws(SourceError) in try collector.collect(until: .now + limits.timeout) }
             health.note(result, at: 1_795_221_950)
             guard case .success(let collected) = result else { continue }
             for family in collected.families {

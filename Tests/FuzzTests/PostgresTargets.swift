@@ -3,6 +3,7 @@ import Collectors
 import Foundation
 import LyingRedis
 import Postgres
+import Reading
 import Synchronization
 import Testing
 
@@ -13,19 +14,19 @@ let postgresTargets = [
     FuzzTarget("postgres-tasks", extremes(login + clock + catalog + tasks)) { bytes in
         postgres.answers(bytes) { client in
             let reader = TaskReader(client: client, configuration: TaskConfiguration())
-            for _ in 0..<2 { _ = try reader.read().state.map { "\($0)" } }
+            for _ in 0..<2 { _ = try reader.read(until: .now + .seconds(60)).state.map { "\($0)" } }
         }
     },
     FuzzTarget("postgres-pipelines", extremes(login + clock + catalog + pipelines)) { bytes in
         postgres.answers(bytes) { client in
             let reader = PipelineReader(client: client, configuration: TaskConfiguration())
-            for _ in 0..<2 { _ = try reader.read().state.map { "\($0)" } }
+            for _ in 0..<2 { _ = try reader.read(until: .now + .seconds(60)).state.map { "\($0)" } }
         }
     },
     FuzzTarget("postgres-workers", extremes(login + workers)) { bytes in
         postgres.answers(bytes) { client in
             let reader = WorkerReader(client: client, maximumWorkers: 1000)
-            for _ in 0..<2 { _ = try reader.read().state.map { "\($0)" } }
+            for _ in 0..<2 { _ = try reader.read(until: .now + .seconds(60)).state.map { "\($0)" } }
         }
     },
     FuzzTarget("postgres-beat", extremes(login + beat)) { bytes in
@@ -36,7 +37,7 @@ let postgresTargets = [
                 grace: 3,
                 isExpected: false
             )
-            for _ in 0..<2 { _ = try reader.read().state.map { "\($0)" } }
+            for _ in 0..<2 { _ = try reader.read(until: .now + .seconds(60)).state.map { "\($0)" } }
         }
     },
     FuzzTarget("postgres-evidence", extremes(login + catalog + evidence)) { bytes in
@@ -47,12 +48,14 @@ let postgresTargets = [
                 schedule: [expected],
                 grace: 3
             )
-            for _ in 0..<2 { _ = try reader.read().state.map { "\($0)" } }
+            for _ in 0..<2 { _ = try reader.read(until: .now + .seconds(60)).state.map { "\($0)" } }
         }
     },
     FuzzTarget("postgres-server", extremes(login + server) + [refusal, copies, "", "login\nR10 SCRAM-SHA-256~~"]) {
         bytes in
-        postgres.answers(bytes) { client in _ = try PostgresServerReader(client: client).read() }
+        postgres.answers(bytes) { client in
+            _ = try PostgresServerReader(client: client).read(until: .now + .seconds(60))
+        }
     },
 ]
 
@@ -66,26 +69,31 @@ let postgresTargets = [
             #expect(problem == nil)
         }
         read(login + clock + catalog + tasks) { client in
-            states["tasks"] = try TaskReader(client: client, configuration: configuration).read().state != nil
+            states["tasks"] =
+                try TaskReader(client: client, configuration: configuration).read(until: .now + .seconds(60)).state
+                != nil
         }
         read(login + clock + catalog + pipelines) { client in
             let reader = PipelineReader(client: client, configuration: configuration)
-            states["pipelines"] = try reader.read().state.map { "\($0)".contains("shop.order") }
+            states["pipelines"] = try reader.read(until: .now + .seconds(60)).state.map {
+                "\($0)".contains("shop.order")
+            }
         }
         read(login + workers) { client in
-            let state = try WorkerReader(client: client, maximumWorkers: 9).read().state
+            let state = try WorkerReader(client: client, maximumWorkers: 9).read(until: .now + .seconds(60)).state
             states["workers"] = state?.workers.count == 2 && state?.queues.count == 1
         }
         read(login + beat) { client in
             let reader = DatabaseSchedulerReader(client: client, maxLoopInterval: { 5 }, grace: 3, isExpected: false)
-            states["beat"] = try reader.read().state.map { "\($0)".contains("shop.nightly") }
+            states["beat"] = try reader.read(until: .now + .seconds(60)).state.map { "\($0)".contains("shop.nightly") }
         }
         read(login + catalog + evidence) { client in
             let reader = EvidenceReader(client: client, tables: configuration.tables, schedule: [expected], grace: 3)
-            states["evidence"] = try reader.read().state != nil
+            states["evidence"] = try reader.read(until: .now + .seconds(60)).state != nil
         }
         read(login + server) { client in
-            states["server"] = try PostgresServerReader(client: client).read().version == "15.18"
+            states["server"] =
+                try PostgresServerReader(client: client).read(until: .now + .seconds(60)).version == "15.18"
         }
         let all = ["tasks", "pipelines", "workers", "beat", "evidence", "server"]
         #expect(states == Dictionary(uniqueKeysWithValues: all.map { ($0, true) }))
@@ -374,11 +382,12 @@ private final class AnyPostgres: Sendable {
         do {
             let address = try PostgresAddress("host=\(folder) port=1 user=u password=p dbname=d")
             try read(PostgresClient(address: address, timeout: .seconds(60)))
-        } catch let error as PostgresError {
-            if case .timeout = error { return "waits for more than there is" }
-            // Readers name columns and types as they are in errors of their own.
-            if case .server = error {} else if !isPlainLine(error.description) { return "no plain line: \(error)" }
-            guard CollectionError(error).description.utf8.count < 1100 else { return "the error is too long" }
+        } catch let error as SourceError {
+            if error.description.hasPrefix("wait for") { return "waits for more than there is" }
+            // Readers name columns and types as they are in errors about what a server refuses.
+            let quotes = [.server, .permission, .timeout].contains(error.reason)
+            guard quotes || isPlainLine(error.description) else { return "no plain line: \(error)" }
+            guard error.description.utf8.count < 1100 else { return "the error is too long" }
             return expectsSuccess ? "\(error)" : nil
         } catch {
             return "\(error)"

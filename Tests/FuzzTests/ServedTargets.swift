@@ -1,6 +1,7 @@
 import Collection
 import Exposition
 import Logging
+import System
 
 @testable import Celery
 @testable import HTTP

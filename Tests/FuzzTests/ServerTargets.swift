@@ -1,5 +1,6 @@
 import Foundation
 import LyingRedis
+import Reading
 import Synchronization
 
 @testable import Celery
@@ -10,14 +11,16 @@ import Synchronization
 let serverTargets = [
     FuzzTarget("redis-beat", beatReplies) { bytes in
         redis.answers(bytes) { client in
-            _ = try RedBeatReader(client: client, configuration: RedBeatConfiguration()).read()
+            _ = try RedBeatReader(client: client, configuration: RedBeatConfiguration()).read(
+                until: .now + .seconds(60)
+            )
         }
     },
     FuzzTarget("redis-unlocked-beat", unlockedReplies) { bytes in
         redis.answers(bytes) { client in
             var configuration = RedBeatConfiguration()
             configuration.lock = .off
-            _ = try RedBeatReader(client: client, configuration: configuration).read()
+            _ = try RedBeatReader(client: client, configuration: configuration).read(until: .now + .seconds(60))
         }
     },
     FuzzTarget("redis-queues", queueReplies) { bytes in
@@ -26,13 +29,16 @@ let serverTargets = [
             configuration.names = ["mail"]
             let names = SharedQueueNames()
             let reader = QueueReader(client: client, configuration: configuration, scheduledQueues: names)
-            _ = try reader.read().state.queues.map(\.length)
+            _ = try reader.read(until: .now + .seconds(60)).state?.queues.map(\.length)
         }
     },
     FuzzTarget("redis-slots", slotReplies) { bytes in
         redis.answers(bytes) { client in
             let source = RedisEndpoint.tcp(host: "localhost", port: 1)
-            for reply in try client.pipeline([RedisCommand("CLUSTER", "SLOTS"), RedisCommand("GET", "key")]) {
+            for reply in try client.pipeline(
+                [RedisCommand("CLUSTER", "SLOTS"), RedisCommand("GET", "key")],
+                until: .now + .seconds(60)
+            ) {
                 _ = Redirection(reply, from: source)
                 _ = ClusterSlots(reply, from: source)?.owner(of: HashSlot.of(Array("key".utf8)))
             }
@@ -104,6 +110,8 @@ private final class AnyRedis: Sendable {
         let limits = RedisLimits(timeout: .seconds(60), replyBytes: 1 << 20)
         do {
             try read(RedisClient(address: address, limits: limits))
+        } catch let error as SourceError {
+            return error.reason == .timeout ? "waits for more than there is" : nil
         } catch let error as RedisError {
             if case .timeout = error { return "waits for more than there is" }
             return nil

@@ -19,7 +19,9 @@ import Testing
     }
 
     private func rows(_ client: PostgresClient, _ sql: String, _ arguments: [String] = []) throws -> [PostgresRow] {
-        try client.readOnly { transaction throws(PostgresError) in try transaction.query(sql, arguments) }
+        try client.readOnly(until: .now + .seconds(60)) { transaction throws(PostgresError) in
+            try transaction.query(sql, arguments)
+        }
     }
 
     /// The SQLSTATE with which a statement is refused.
@@ -84,7 +86,7 @@ import Testing
 
     @Test func manyRowsAreReadWhereTheyAreExpected() throws {
         let count = 100_000
-        let rows = try client().readOnly { transaction throws(PostgresError) in
+        let rows = try client().readOnly(until: .now + .seconds(60)) { transaction throws(PostgresError) in
             try transaction.query(
                 "SELECT n, 'mail.send' FROM generate_series(1, \(count)) AS n",
                 memory: 20 << 20
@@ -121,7 +123,7 @@ import Testing
                 + "?options=-csearch_path%3Dinformation_schema,%22a,b%22"
         )
         let client = PostgresClient(address: address, timeout: .seconds(60))
-        let (schemas, path) = try client.readOnly { transaction throws(PostgresError) in
+        let (schemas, path) = try client.readOnly(until: .now + .seconds(60)) { transaction throws(PostgresError) in
             (try transaction.searchPath(), try transaction.query("SHOW search_path").first?.text(0))
         }
         #expect(schemas == ["information_schema"])
@@ -131,7 +133,7 @@ import Testing
 
     @Test func viewsAndPoliciesOfOthersAreReadOnlyWhereThatIsAskedFor() throws {
         func settings(_ relations: ReadableRelations) throws -> [String?]? {
-            try client().readOnly(relations) { transaction throws(PostgresError) in
+            try client().readOnly(until: .now + .seconds(60), relations) { transaction throws(PostgresError) in
                 try transaction.query(
                     """
                     SELECT current_setting('row_security'), current_setting('restrict_nonsystem_relation_kind')
@@ -145,7 +147,7 @@ import Testing
 
     @Test func rowsComeSomeAtATime() throws {
         var seen: [Int64] = []
-        try client().readOnly { transaction throws(PostgresError) in
+        try client().readOnly(until: .now + .seconds(60)) { transaction throws(PostgresError) in
             for stop in [2500, 1000, 3] as [Int64] {
                 try transaction.forEachRow(of: "SELECT generate_series(1, $1::int)", ["2500"]) { row in
                     guard let number = row.integer(0) else { return false }

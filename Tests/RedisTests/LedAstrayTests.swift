@@ -11,7 +11,9 @@ import Testing
         var address = RedisAddress(servers: servers, password: "secret")
         address.allowedNodes = nodes.flatMap { AllowedNodes($0) }
         let client = RedisClient(address: address, limits: RedisLimits(timeout: .seconds(60)))
-        return #expect(throws: RedisError.self) { try client.pipeline([RedisCommand("GET", "key")]) }
+        return #expect(throws: RedisError.self) {
+            try client.pipeline([RedisCommand("GET", "key")], until: .now + .seconds(60))
+        }
     }
 
     private func refusal(by origin: String) -> RedisError {
@@ -82,7 +84,9 @@ import Testing
         ]
         address.alternates[0].allowedNodes = AllowedNodes("10.0.0.0/8")
         let client = RedisClient(address: address, limits: RedisLimits(timeout: .seconds(60)))
-        let error = #expect(throws: RedisError.self) { try client.pipeline([RedisCommand("GET", "key")]) }
+        let error = #expect(throws: RedisError.self) {
+            try client.pipeline([RedisCommand("GET", "key")], until: .now + .seconds(60))
+        }
         #expect(error == refusal(by: "the sentinel \(endpoint.text)"))
         #expect(stranger.connections == 0)
     }

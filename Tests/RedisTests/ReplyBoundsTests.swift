@@ -32,7 +32,8 @@ import Testing
         let rest = commands.dropFirst().map { _ in RedisCommand("GET", "others") }
         let asked = zip(commands, [commands[0]] + rest).map { $1.expecting(bytes: $0.expectedBytes) }
         let address = RedisAddress(servers: .single(.unix(path: server.path)))
-        return try RedisClient(address: address, limits: limits ?? self.limits).pipeline(asked)
+        let limits = limits ?? self.limits
+        return try RedisClient(address: address, limits: limits).pipeline(asked, until: .now + limits.timeout)
     }
 
     private func text(_ text: String) -> RedisValue { .string(Array(text.utf8)) }
@@ -115,7 +116,7 @@ import Testing
         let address = RedisAddress(servers: .single(.unix(path: server.path)))
         let client = RedisClient(address: address, limits: RedisLimits(timeout: .seconds(1)))
         #expect(throws: RedisError.timeout(address: address.redacted, after: .seconds(1))) {
-            try client.pipeline((0..<2500).map { RedisCommand("GET", $0) })
+            try client.pipeline((0..<2500).map { RedisCommand("GET", $0) }, until: .now + .seconds(1))
         }
         #expect(sent.withLock { $0 } < 2500)
     }

@@ -1,5 +1,6 @@
 import Collection
 import Exposition
+import Reading
 
 @testable import Status
 
@@ -22,7 +23,7 @@ enum Samples {
     static func failing(_ name: String, _ source: String, hasWorked: Bool = true) -> CollectorHealth {
         var health = CollectorHealth(name: name, source: source)
         if hasWorked { health.note(.success(Collected([gauge("x", 1)])), at: now - 610) }
-        let error = CollectionError(.connect, "connect to \(source):1: refused")
+        let error = SourceError(.connect, "connect to \(source):1: refused")
         for age in [600.0, 10] { health.note(.failure(error), at: now - age) }
         return health
     }

@@ -7,6 +7,8 @@ package struct BeatState: Equatable, Sendable {
     package var isUp: Bool?
     /// Whether another look may soon tell otherwise, because this one has not seen enough.
     package var isPreliminary = false
+    /// Whether nothing of a beat, nor of a schedule, is where it is looked for.
+    package var isNowhere = false
     /// When beat last showed life; nil when never seen.
     package var heartbeat: Double?
     /// When a live beat must next show life; nil when never seen.

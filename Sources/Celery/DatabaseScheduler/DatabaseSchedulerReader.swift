@@ -1,17 +1,16 @@
 package import Postgres
+package import Reading
 
 /// Reads how django-celery-beat's DatabaseScheduler is, from PostgreSQL.
 ///
 /// It never reads `django_celery_beat_periodictasks`: the scans of that table are beat's heartbeat.
-package final class DatabaseSchedulerReader {
+package final class DatabaseSchedulerReader: Reader {
     private let client: PostgresClient
     private let isExpected: Bool
     private let maxLoopInterval: () -> Double?
     private var tracker: DatabaseSchedulerTracker
-    /// Whether the last reading found django-celery-beat's tables.
-    package private(set) var hasTables = false
     /// Tables that there are several of.
-    package private(set) var advice: [String] = []
+    private var advice: [String] = []
 
     /// Entries beyond this number are counted, not read.
     private static let maximumEntries = 20_000
@@ -35,29 +34,39 @@ package final class DatabaseSchedulerReader {
     }
 
     /// How beat is now; nil while django-celery-beat's tables do not exist, unless they are expected.
-    package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
-        do {
-            return try client.readOnly { transaction throws(PostgresError) in try read(transaction) }
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+        do throws(PostgresError) {
+            var problems: [SourceProblem] = []
+            let state = try client.readOnly(until: deadline) { transaction throws(PostgresError) in
+                try read(transaction, &problems)
+            }
+            return Reading(
+                state,
+                problems: problems,
+                advice: advice,
+                isPreliminary: state?.isPreliminary ?? false
+            )
         } catch {
             tracker.loseSight()
-            throw error
+            throw SourceError(error)
         }
     }
 
     private func read(
-        _ transaction: borrowing PostgresTransaction
-    ) throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
+        _ transaction: borrowing PostgresTransaction,
+        _ problems: inout [SourceProblem]
+    ) throws(PostgresError) -> BeatState? {
         let signs = try transaction.query(Self.signsOfLife)
-        guard let row = signs.first, let time = row.time(0) else { return (nil, []) }
-        var anomalies: [Anomaly] = []
-        let tables = try DatabaseSchedulerTables(transaction, &anomalies, &advice)
-        hasTables = tables != nil
+        guard let row = signs.first, let time = row.time(0) else { return nil }
+        let tables = try DatabaseSchedulerTables(transaction, &problems, &advice)
         guard let tables else {
-            guard isExpected else { return (nil, anomalies) }
+            guard isExpected else { return nil }
             let problem = "no tables of django-celery-beat in the search path; run its migrations, or grant SELECT"
-            if anomalies.isEmpty { anomalies.append(Anomaly(.malformed, problem)) }
+            if problems.isEmpty { problems.append(SourceProblem(.malformed, problem)) }
             let reading = DatabaseSchedulerReading(time: time, canSeeSessions: true)
-            return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), anomalies)
+            var state = tracker.observe(reading, maxLoopInterval: maxLoopInterval())
+            state.isNowhere = true
+            return state
         }
         var reading = DatabaseSchedulerReading(
             time: time,
@@ -87,12 +96,12 @@ package final class DatabaseSchedulerReader {
             return true
         }
         if reading.entryCount > Self.maximumEntries {
-            anomalies.append(
-                Anomaly(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
+            problems.append(
+                SourceProblem(.overLimit, "more than \(Self.maximumEntries) periodic tasks; the rest is not read")
             )
         } else if bytes > Self.maximumBytes {
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .overLimit,
                     "periodic tasks with more than \(Self.maximumBytes) bytes of names; the rest is not read"
                 )
@@ -100,11 +109,11 @@ package final class DatabaseSchedulerReader {
         }
         for entry in reading.entries where entry.timing == .invalid {
             if let zone = entry.unknownZone {
-                anomalies.append(Anomaly(timeZone: zone, of: "periodic task \(entry.name)"))
+                problems.append(SourceProblem(timeZone: zone, of: "periodic task \(entry.name)"))
                 continue
             }
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .malformed,
                     "periodic task \(entry.name) has no schedule that beat can load; mend or delete it"
                 )
@@ -112,9 +121,9 @@ package final class DatabaseSchedulerReader {
         }
         if reading.isStandby {
             let problem = "the database is a standby, where beat cannot be seen; give --database.url of the primary"
-            anomalies.append(Anomaly(.server, problem))
+            problems.append(SourceProblem(.server, problem))
         }
-        return (tracker.observe(reading, maxLoopInterval: maxLoopInterval()), anomalies)
+        return tracker.observe(reading, maxLoopInterval: maxLoopInterval())
     }
 
     /// The clock; sessions that may not be looked into.

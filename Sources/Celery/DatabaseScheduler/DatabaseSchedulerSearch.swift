@@ -43,7 +43,7 @@ package struct DatabaseSchedulerSearch {
         var outcome = Outcome()
         var others: [String] = []
         do throws(PostgresError) {
-            others = try PostgresClient(address: address, timeout: timeout).readOnly {
+            others = try PostgresClient(address: address, timeout: timeout).readOnly(until: .now + timeout) {
                 (transaction) throws(PostgresError) in
                 outcome.places = try Self.places(transaction, in: nil)
                 return try transaction.query(Self.databases).compactMap { $0.text(0) }
@@ -61,7 +61,7 @@ package struct DatabaseSchedulerSearch {
             }
             do throws(PostgresError) {
                 let client = PostgresClient(address: address.of(database: database), timeout: timeout)
-                outcome.places += try client.readOnly { (transaction) throws(PostgresError) in
+                outcome.places += try client.readOnly(until: .now + timeout) { (transaction) throws(PostgresError) in
                     try Self.places(transaction, in: database)
                 }
             } catch {

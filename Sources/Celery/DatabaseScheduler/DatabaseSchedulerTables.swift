@@ -1,4 +1,5 @@
 internal import Postgres
+internal import Reading
 
 /// The tables of django-celery-beat as they were found in a database. Source: django_celery_beat/models.py.
 struct DatabaseSchedulerTables {
@@ -32,10 +33,10 @@ struct DatabaseSchedulerTables {
         RelationCatalog.Wanted(clockedTitle, columns: ["id", "clocked_time"]),
     ]
 
-    /// - Returns: nil where they are not there, or are not as django-celery-beat makes them; `anomalies` tells of those.
+    /// - Returns: nil where they are not there, or are not as django-celery-beat makes them; `problems` tells of those.
     init?(
         _ transaction: borrowing PostgresTransaction,
-        _ anomalies: inout [Anomaly],
+        _ problems: inout [SourceProblem],
         _ advice: inout [String]
     ) throws(PostgresError) {
         let catalog = try RelationCatalog(Self.wanted, transaction)
@@ -54,22 +55,22 @@ struct DatabaseSchedulerTables {
         intervals = try part(Self.intervalsTitle)
         crontabs = try part(Self.crontabsTitle)
         clocked = try part(Self.clockedTitle)
-        let problems = [tasks, intervals, crontabs, clocked].compactMap(Self.problem)
-        guard problems.isEmpty else {
-            anomalies += problems
+        let oddities = [tasks, intervals, crontabs, clocked].compactMap(Self.problem)
+        guard oddities.isEmpty else {
+            problems += oddities
             return nil
         }
     }
 
     /// Why a table is not read.
-    private static func problem(_ relation: Relation) -> Anomaly? {
+    private static func problem(_ relation: Relation) -> SourceProblem? {
         if let refusal = relation.refusal(advice: "make it the table that django-celery-beat's migrations make") {
             return refusal
         }
         // Casts of other types are their makers' own.
         let foreign = relation.columns.values.filter { $0.origin != .builtIn }.min { $0.name < $1.name }
         return foreign.map { column in
-            Anomaly(
+            SourceProblem(
                 .wrongType,
                 "column \(column.name) of table \(relation.shownName) is \(column.type), which is not what "
                     + "django-celery-beat's migrations make, so the table is not read"

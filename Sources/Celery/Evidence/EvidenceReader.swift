@@ -1,10 +1,11 @@
 package import Postgres
+package import Reading
 
 /// Reads from the task tables when the tasks of an expected schedule last ran, and says what follows for beat.
 ///
 /// Each collection looks at the last minutes. Before the start it searches backwards, in steps that grow, until every
 /// entry has shown a run or must have shown one, or the table has no older row.
-package final class EvidenceReader {
+package final class EvidenceReader: Reader {
     private let client: PostgresClient
     private let tasks: [String]
     private var tracker: EvidenceTracker
@@ -22,7 +23,7 @@ package final class EvidenceReader {
     private var hasRead = false
 
     /// What would make collections cheap; nil where nothing is missing, or nothing is known.
-    package var advice: String? {
+    private var advice: String? {
         for table in found {
             guard let statement = table.indexStatement(.started) else { continue }
             return
@@ -50,9 +51,16 @@ package final class EvidenceReader {
     }
 
     /// How beat is now, as far as its tasks show it.
-    package func read() throws(PostgresError) -> (state: BeatState?, anomalies: [Anomaly]) {
-        do {
-            return try readTables()
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+        do throws(SourceError) {
+            var problems: [SourceProblem] = []
+            let state = try readTables(until: deadline, &problems)
+            return Reading(
+                state,
+                problems: problems,
+                advice: [advice].compactMap(\.self),
+                isPreliminary: state?.isPreliminary ?? false
+            )
         } catch {
             // The table may have been altered, or the step back was too large.
             collectionsUntilNextLook = 0
@@ -62,31 +70,29 @@ package final class EvidenceReader {
         }
     }
 
-    private func readTables() throws(PostgresError) -> (BeatState?, [Anomaly]) {
+    private func readTables(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(SourceError) -> BeatState? {
         let isLook = collectionsUntilNextLook == 0
-        let (clock, catalog) = try client.readOnly { transaction throws(PostgresError) in
+        let (clock, catalog) = try client.sourceReadOnly(until: deadline) { transaction throws(PostgresError) in
             let clock = try transaction.query("SELECT extract(epoch FROM clock_timestamp())")
             return (clock.first?.time(0), isLook ? try TaskCatalog(tables, transaction) : nil)
         }
-        guard let now = clock else { return (nil, []) }
-        var anomalies: [Anomaly] = []
+        guard let now = clock else { return nil }
         if let catalog {
             found = catalog.tables.filter { $0.columns[.task] != nil }
-            anomalies = catalog.anomalies
-            if found.isEmpty, let reason = anomalies.first {
-                let state =
-                    reason.kind == .permission
-                    ? PostgresError.State.insufficientPrivilege : PostgresError.State.undefinedColumn
-                throw .server(address: client.address.redacted, state: state, message: reason.description)
+            problems = catalog.problems
+            if found.isEmpty, let reason = problems.first {
+                throw SourceError(
+                    reason.reason == .permission ? .permission : .server,
+                    "query \(client.address.redacted): \(reason.description)"
+                )
             }
             if found.isEmpty, hasRead {
                 let names = tables.map(\.table).joined(separator: ", ")
                 let message = "the task table (\(names)) is gone, and with it what tells of beat"
-                throw .server(
-                    address: client.address.redacted,
-                    state: PostgresError.State.undefinedTable,
-                    message: message
-                )
+                throw SourceError(.server, "query \(client.address.redacted): \(message)")
             }
             collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
         }
@@ -96,19 +102,19 @@ package final class EvidenceReader {
             let start = searchedFrom ?? now
             searchedFrom = start
             let names = tables.map(\.table).joined(separator: ", ")
-            anomalies.append(Anomaly(.malformed, "no table (\(names)) to look for the tasks of the schedule in"))
-            return (tracker.observe(EvidenceReading(time: now, searchedFrom: start)), anomalies)
+            problems.append(SourceProblem(.malformed, "no table (\(names)) to look for the tasks of the schedule in"))
+            return tracker.observe(EvidenceReading(time: now, searchedFrom: start))
         }
         if catchingUp?.until == .infinity { catchingUp?.until = now + Double(TaskRing.lateness) }
         if let until = catchingUp?.until, now > until { catchingUp = nil }
         let from = min(searchedUntil - Double(TaskRing.lateness), catchingUp?.from ?? .infinity)
-        var runs = hasRead ? try runs(from: from, until: now) : [:]
+        var runs = hasRead ? try runs(from: from, until: now, deadline) : [:]
         searchedUntil = now
         hasRead = true
         if !isSettled {
             let until = searchedFrom ?? now
-            let from = try max(until - step, min(oldest() ?? until, until))
-            runs.merge(try self.runs(from: from, until: until), uniquingKeysWith: max)
+            let from = try max(until - step, min(oldest(deadline) ?? until, until))
+            runs.merge(try self.runs(from: from, until: until, deadline), uniquingKeysWith: max)
             isSettled = from == until
             searchedFrom = from
             step = min(step * 2, Self.largestStep)
@@ -117,16 +123,20 @@ package final class EvidenceReader {
         var state = tracker.observe(EvidenceReading(time: now, runs: runs, searchedFrom: start))
         isSettled = isSettled || tracker.isSettled(searchedFrom: start, at: now)
         state.isPreliminary = !isSettled
-        return (state, anomalies)
+        return state
     }
 
     /// The latest start of each task that any table shows between two times.
-    private func runs(from: Double, until: Double) throws(PostgresError) -> [String: Double] {
+    private func runs(
+        from: Double,
+        until: Double,
+        _ deadline: ContinuousClock.Instant
+    ) throws(SourceError) -> [String: Double] {
         var runs: [String: Double] = [:]
         for table in found {
             let query = table.lastRunsQuery(taskCount: tasks.count)
             let arguments = [String(from), String(until)] + tasks
-            for row in try rows(of: query, arguments, table) {
+            for row in try rows(of: query, arguments, table, deadline) {
                 guard let task = row.text(0), tasks.contains(task), let run = row.time(1) else { continue }
                 runs[task] = max(runs[task] ?? 0, run)
             }
@@ -135,10 +145,10 @@ package final class EvidenceReader {
     }
 
     /// From when on all tables have rows; nil while they are empty.
-    private func oldest() throws(PostgresError) -> Double? {
+    private func oldest(_ deadline: ContinuousClock.Instant) throws(SourceError) -> Double? {
         var latest: Double?
         for table in found {
-            guard let oldest = try rows(of: table.oldestQuery, [], table).first?.time(0) else { continue }
+            guard let oldest = try rows(of: table.oldestQuery, [], table, deadline).first?.time(0) else { continue }
             latest = max(latest ?? oldest, oldest)
         }
         return latest
@@ -147,9 +157,10 @@ package final class EvidenceReader {
     private func rows(
         of query: String,
         _ arguments: [String],
-        _ table: TaskTable
-    ) throws(PostgresError) -> [PostgresRow] {
-        try client.readOnly(table.readable) { transaction throws(PostgresError) in
+        _ table: TaskTable,
+        _ deadline: ContinuousClock.Instant
+    ) throws(SourceError) -> [PostgresRow] {
+        try client.sourceReadOnly(until: deadline, table.readable) { transaction throws(PostgresError) in
             try table.verify(transaction)
             return try transaction.query(query, arguments)
         }

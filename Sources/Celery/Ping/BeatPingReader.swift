@@ -1,4 +1,5 @@
 internal import Glibc
+package import Reading
 package import Redis
 
 /// What the exporter was told of beats that answer pings.
@@ -26,7 +27,7 @@ package struct BeatPingConfiguration: Equatable, Sendable {
 /// Source: celery/beat.py, `BeatPidbox`.
 ///
 /// The only reader that writes: it publishes the ping and removes the answers.
-package final class BeatPingReader {
+package final class BeatPingReader: Reader {
     private let client: RedisClient
     private let configuration: BeatPingConfiguration
     private let message: PingMessage.Address
@@ -58,15 +59,22 @@ package final class BeatPingReader {
     }
 
     /// Which beats live now; nothing where pings are not permitted, which leaves all else that the broker tells.
-    package func read() throws(RedisError) -> (state: BeatState?, anomalies: [Anomaly]) {
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+        do throws(RedisError) { return try ping(until: deadline) } catch { throw SourceError(error) }
+    }
+
+    private func ping(until deadline: ContinuousClock.Instant) throws(RedisError) -> Reading<BeatState> {
         var answers = 0
         var asked = 0.0
         for _ in 0..<Self.attempts where answers == 0 {
             do {
-                (answers, asked) = try ask()
+                (answers, asked) = try ask(until: deadline)
             } catch .server(_, let message) where message.hasPrefix("NOPERM") {
                 let grant = "+del +lrange +brpop ~\(replyList) +publish &\(channel)"
-                return (nil, [Anomaly(.permission, "a ping needs ACL SETUSER … \(grant): \(message)")])
+                return Reading(
+                    nil,
+                    problems: [SourceProblem(.permission, "a ping needs ACL SETUSER … \(grant): \(message)")]
+                )
             }
         }
         known = answers
@@ -80,20 +88,23 @@ package final class BeatPingReader {
             instances: answers,
             grace: configuration.grace
         )
-        return (state, [])
+        return Reading(state)
     }
 
     /// Sends one ping and waits for the answers: how many came, and when the ping was sent by Redis's clock.
-    private func ask() throws(RedisError) -> (answers: Int, asked: Double) {
+    private func ask(until deadline: ContinuousClock.Instant) throws(RedisError) -> (answers: Int, asked: Double) {
         let lastTicket = ticket
         round += 1
         ticket = "\(configuration.identity)-\(getpid())-\(round)"
-        let replies = try client.pipeline([
-            RedisCommand("TIME"),
-            RedisCommand("LRANGE", replyList, 0, Self.maximumBeats - 1),
-            RedisCommand("DEL", replyList),
-            RedisCommand("PUBLISH", channel, PingMessage.envelope(message, ticket: ticket)),
-        ])
+        let replies = try client.pipeline(
+            [
+                RedisCommand("TIME"),
+                RedisCommand("LRANGE", replyList, 0, Self.maximumBeats - 1),
+                RedisCommand("DEL", replyList),
+                RedisCommand("PUBLISH", channel, PingMessage.envelope(message, ticket: ticket)),
+            ],
+            until: deadline
+        )
         for reply in replies { try refuse(reply) }
         guard let asked = replies[0].time else {
             throw client.serverError("TIME returned no time")
@@ -102,11 +113,11 @@ package final class BeatPingReader {
         let late = (replies[1].array ?? []).count { isAnswer($0, to: lastTicket) }
 
         var answers = 0
-        let deadline = ContinuousClock.now + .seconds(Self.answerSeconds)
+        let end = ContinuousClock.now + .seconds(Self.answerSeconds)
         // Others may have pushed to the list, too.
         for _ in 0..<2 * Self.maximumBeats {
-            guard answers < max(1, min(known + late, Self.maximumBeats)), ContinuousClock.now < deadline else { break }
-            let reply = try client.pipeline([RedisCommand("BRPOP", replyList, Self.answerSeconds)])[0]
+            guard answers < max(1, min(known + late, Self.maximumBeats)), ContinuousClock.now < end else { break }
+            let reply = try client.pipeline([RedisCommand("BRPOP", replyList, Self.answerSeconds)], until: deadline)[0]
             try refuse(reply)
             guard let answer = reply.array?.last else { break }
             if isAnswer(answer, to: ticket) { answers += 1 }

@@ -1,9 +1,10 @@
 package import Postgres
+package import Reading
 
 /// Reads how pipelines fare from the first task table that knows with which task each began.
 ///
 /// A collection looks at the pipelines of which a member has lately ended or is in progress, whatever the table holds.
-package final class PipelineReader {
+package final class PipelineReader: Reader {
     private let client: PostgresClient
     private let configuration: TaskConfiguration
     private var tracker: PipelineTracker
@@ -12,7 +13,7 @@ package final class PipelineReader {
     private var lastReading: Double?
 
     /// What would make it possible to look at pipelines; nil where nothing is missing, or nothing is known.
-    package private(set) var advice: String?
+    private var advice: String?
 
     /// Pipelines that one collection looks at.
     private static let maximumRoots = 20_000
@@ -26,32 +27,37 @@ package final class PipelineReader {
     }
 
     /// How pipelines fare now; nil while no table knows of any.
-    package func read() throws(PostgresError) -> (state: PipelineState?, anomalies: [Anomaly]) {
-        do {
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<PipelineState> {
+        do throws(PostgresError) {
             if collectionsUntilNextLook == 0 {
-                try client.readOnly { transaction throws(PostgresError) in try look(transaction) }
+                try client.readOnly(until: deadline) { transaction throws(PostgresError) in try look(transaction) }
                 collectionsUntilNextLook = TaskCatalog.collectionsBetweenLooks
             }
-            return try client.readOnly(table?.readable ?? .tables) { transaction throws(PostgresError) in
+            var problems: [SourceProblem] = []
+            let readable = table?.readable ?? .tables
+            let state = try client.readOnly(until: deadline, readable) { transaction throws(PostgresError) in
                 try table?.verify(transaction)
-                return try read(transaction)
+                return try read(transaction, &problems)
             }
+            return Reading(state, problems: problems, advice: [advice].compactMap(\.self))
         } catch {
             collectionsUntilNextLook = 0
-            throw table.map { error.advising(onTable: $0.title) } ?? error
+            throw SourceError(table.map { error.advising(onTable: $0.title) } ?? error)
         }
     }
 
-    private func read(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> (PipelineState?, [Anomaly])
-    {
+    private func read(
+        _ transaction: borrowing PostgresTransaction,
+        _ problems: inout [SourceProblem]
+    ) throws(PostgresError) -> PipelineState? {
         collectionsUntilNextLook -= 1
         if table == nil { collectionsUntilNextLook = 0 }
         guard let now = try transaction.query("SELECT extract(epoch FROM now())").first?.time(0) else {
-            return (nil, [])
+            return nil
         }
         guard let table, let queries = PipelineQueries(table) else {
             tracker.begin(at: now)
-            return (nil, [])
+            return nil
         }
 
         let longest = Double(configuration.windows.map(\.seconds).max() ?? 0)
@@ -63,10 +69,9 @@ package final class PipelineReader {
         for row in rows.prefix(Self.maximumRoots) {
             if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }
         }
-        var anomalies: [Anomaly] = []
         if roots.count >= Self.maximumRoots {
             let problem = "\(table.title): more than \(Self.maximumRoots) pipelines at once; the rest is not counted"
-            anomalies.append(Anomaly(.overLimit, problem))
+            problems.append(SourceProblem(.overLimit, problem))
         }
         let all = roots.sorted()
         var readings: [PipelineReading] = []
@@ -78,7 +83,7 @@ package final class PipelineReader {
         }
         tracker.observe(readings, at: now)
         lastReading = now
-        return (tracker.state(at: now), anomalies)
+        return tracker.state(at: now)
     }
 
     private func look(_ transaction: borrowing PostgresTransaction) throws(PostgresError) {

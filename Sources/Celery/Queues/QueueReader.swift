@@ -1,3 +1,4 @@
+package import Reading
 package import Redis
 
 /// Which queues to look at.
@@ -16,7 +17,7 @@ package struct QueueConfiguration: Equatable, Sendable {
 }
 
 /// Reads the depth of queues and of what workers have not acknowledged. Three round trips at most.
-package final class QueueReader {
+package final class QueueReader: Reader {
     private let client: RedisClient
     private let configuration: QueueConfiguration
     private let scheduledQueues: SharedQueueNames
@@ -26,12 +27,6 @@ package final class QueueReader {
     /// Where there are more queues than are reported, this many times their number is looked at for those with messages.
     private static let candidatesPerQueue = 4
 
-    /// Whether the search for bindings has not yet been through all keys.
-    package var isSearching: Bool { discovered.isUnderWay }
-
-    /// Which server of a list of brokers is read in place of the first, and why; nil while that is the first.
-    package var failoverAdvice: String? { client.failoverAdvice }
-
     /// - Parameter scheduledQueues: the queues that schedule entries name.
     package init(client: RedisClient, configuration: QueueConfiguration, scheduledQueues: SharedQueueNames) {
         self.client = client
@@ -39,9 +34,25 @@ package final class QueueReader {
         self.scheduledQueues = scheduledQueues
     }
 
-    package func read() throws(RedisError) -> (state: QueueState, anomalies: [Anomaly]) {
-        var anomalies: [Anomaly] = []
-        if configuration.discovers { try discover(&anomalies) }
+    /// The state is preliminary until the search for bindings has been through all keys.
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<QueueState> {
+        do throws(RedisError) {
+            var problems: [SourceProblem] = []
+            let state = try readQueues(until: deadline, &problems)
+            return Reading(
+                state,
+                problems: problems,
+                advice: [client.failoverAdvice].compactMap(\.self),
+                isPreliminary: discovered.isUnderWay
+            )
+        } catch { throw SourceError(error) }
+    }
+
+    private func readQueues(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(RedisError) -> QueueState {
+        if configuration.discovers { try discover(until: deadline, &problems) }
 
         let names = self.names
         let keys = configuration.keys
@@ -53,15 +64,16 @@ package final class QueueReader {
             ]
                 + names.flatMap { name in
                     steps.map { RedisCommand("LLEN", keys.list(queue: name, priority: $0)) }
-                }
+                },
+            until: deadline
         )
-        let unacked = try lengthOrAnomaly(replies[0], of: keys.unacked, &anomalies)
+        let unacked = try lengthOrProblem(replies[0], of: keys.unacked, &problems)
         var queues: [QueueDepth] = []
         for (index, name) in names.enumerated() {
             var depths: [PriorityDepth] = []
             for (offset, step) in steps.enumerated() {
                 let reply = replies[2 + index * steps.count + offset]
-                guard let length = try lengthOrAnomaly(reply, of: keys.list(queue: name, priority: step), &anomalies)
+                guard let length = try lengthOrProblem(reply, of: keys.list(queue: name, priority: step), &problems)
                 else {
                     break
                 }
@@ -73,13 +85,12 @@ package final class QueueReader {
             queues.append(QueueDepth(name: name, priorities: depths, usesPriorities: usesPriorities))
         }
         priorityUse.forget(allBut: names)
-        let state = QueueState(
-            queues: select(queues, &anomalies).sorted { $0.name < $1.name },
+        return QueueState(
+            queues: select(queues, &problems).sorted { $0.name < $1.name },
             unacked: unacked,
-            oldestUnacked: try oldestOrAnomaly(replies[1], of: keys.unackedIndex, &anomalies),
+            oldestUnacked: try oldestOrProblem(replies[1], of: keys.unackedIndex, &problems),
             visibilityTimeout: configuration.visibilityTimeout
         )
-        return (state, anomalies)
     }
 
     /// Queues that are told of whatever they hold.
@@ -101,7 +112,7 @@ package final class QueueReader {
 
     /// Those of the queues, in the order of `names`, that are reported: what one worker alone took messages from, and left
     /// behind empty, is no queue any more. Of too many the wanted come first, then those with messages.
-    private func select(_ queues: [QueueDepth], _ anomalies: inout [Anomaly]) -> [QueueDepth] {
+    private func select(_ queues: [QueueDepth], _ problems: inout [SourceProblem]) -> [QueueDepth] {
         let wanted = self.wanted
         var (first, full, empty): ([QueueDepth], [QueueDepth], [QueueDepth]) = ([], [], [])
         for queue in queues {
@@ -118,48 +129,55 @@ package final class QueueReader {
         guard all.count > limit else { return all }
         let rest =
             "the rest is not reported; those of --queues, those in the schedule and those with messages come first"
-        anomalies.append(Anomaly(.overLimit, "more than \(limit) queues; \(rest)"))
+        problems.append(SourceProblem(.overLimit, "more than \(limit) queues; \(rest)"))
         return Array(all.prefix(limit))
     }
 
     /// Goes on looking for bindings.
-    private func discover(_ anomalies: inout [Anomaly]) throws(RedisError) {
+    private func discover(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(RedisError) {
         let keys = configuration.keys
         let now = ContinuousClock.now
         let limit = Self.candidatesPerQueue * configuration.maximumQueues
         guard discovered.isDue(at: now) else { return }
-        let reply = try client.pipeline([discovered.command(keys)])[0]
+        let reply = try client.pipeline([discovered.command(keys)], until: deadline)[0]
         guard let page = ScanPage(reply) else { throw client.serverError(reply.error ?? "SCAN returned no page") }
         if let omission = page.omission(of: "the search for \(keys.bindingPrefix)*") {
-            anomalies.append(Anomaly(.overLimit, omission))
+            problems.append(SourceProblem(.overLimit, omission))
         }
         let bindings = page.elements.filter { key in
             let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
             return KombuKeys.carriesTasks(exchange: exchange)
         }
         let replies = try client.pipeline(
-            bindings.map { RedisCommand("SRANDMEMBER", $0, limit) }
+            bindings.map { RedisCommand("SRANDMEMBER", $0, limit) },
+            until: deadline
         )
         var found: [String: Bool] = [:]
         for (key, reply) in zip(bindings, replies) {
-            found.merge(queues(boundBy: key, reply, &anomalies)) { $0 && $1 }
+            found.merge(queues(boundBy: key, reply, &problems)) { $0 && $1 }
         }
         discovered.note(found, page: page, at: now, limit: limit)
     }
 
     /// The queues of one set of bindings, by name: whether it is one worker's own.
-    private func queues(boundBy key: [UInt8], _ reply: RedisValue, _ anomalies: inout [Anomaly]) -> [String: Bool] {
-        let name = Anomaly.name(key)
+    private func queues(boundBy key: [UInt8], _ reply: RedisValue, _ problems: inout [SourceProblem]) -> [String: Bool]
+    {
+        let name = SourceProblem.name(key)
         guard let members = reply.array else {
-            anomalies.append(
+            problems.append(
                 reply == .omitted
-                    ? Anomaly(.overLimit, "\(name) has more bindings than are read, so its queues are left out")
-                    : Anomaly(.wrongType, "\(name) is no set, so it holds no bindings of kombu's")
+                    ? SourceProblem(.overLimit, "\(name) has more bindings than are read, so its queues are left out")
+                    : SourceProblem(.wrongType, "\(name) is no set, so it holds no bindings of kombu's")
             )
             return [:]
         }
         if members.contains(.omitted) {
-            anomalies.append(Anomaly(.overLimit, "\(name) has a binding that is too long, and is left out; delete it"))
+            problems.append(
+                SourceProblem(.overLimit, "\(name) has a binding that is too long, and is left out; delete it")
+            )
         }
         let keys = configuration.keys
         let exchange = String(decoding: key.dropFirst(keys.bindingPrefix.utf8.count), as: UTF8.self)
@@ -170,8 +188,10 @@ package final class QueueReader {
             guard let text = String(validating: member, as: UTF8.self) else {
                 malformed += 1
                 guard malformed <= Self.maximumMalformed else { continue }
-                let binding = Anomaly.name(member)
-                anomalies.append(Anomaly(.malformed, "the queue of binding \(binding) is not UTF-8, and is left out"))
+                let binding = SourceProblem.name(member)
+                problems.append(
+                    SourceProblem(.malformed, "the queue of binding \(binding) is not UTF-8, and is left out")
+                )
                 continue
             }
             guard let queue = keys.queue(ofBinding: text) else { continue }
@@ -183,44 +203,46 @@ package final class QueueReader {
     /// Bindings of one set that are named although they cannot be decoded.
     private static let maximumMalformed = 10
 
-    /// The length; nil, and an anomaly, where the key has the wrong type.
-    private func lengthOrAnomaly(
+    /// The length; nil, and an problem, where the key has the wrong type.
+    private func lengthOrProblem(
         _ reply: RedisValue,
         of key: String,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) -> Int? {
         if let length = reply.length { return length }
-        try note(reply, of: key, &anomalies)
+        try note(reply, of: key, &problems)
         return nil
     }
 
-    /// The score of the first member, if there is one; nil, and an anomaly, where the key has the wrong type.
-    private func oldestOrAnomaly(
+    /// The score of the first member, if there is one; nil, and an problem, where the key has the wrong type.
+    private func oldestOrProblem(
         _ reply: RedisValue,
         of key: String,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) -> Double? {
         guard let first = reply.array else {
-            try note(reply, of: key, &anomalies)
+            try note(reply, of: key, &problems)
             return nil
         }
         if first.contains(.omitted) {
-            anomalies.append(Anomaly(.overLimit, "\(key) has a member that is too long, and is left out; delete it"))
+            problems.append(
+                SourceProblem(.overLimit, "\(key) has a member that is too long, and is left out; delete it")
+            )
         }
         guard first.count == 2 else { return nil }
         if first[1].moment == nil {
-            anomalies.append(Anomaly(.malformed, "the oldest member of \(key) has a score that is no time"))
+            problems.append(SourceProblem(.malformed, "the oldest member of \(key) has a score that is no time"))
         }
         return first[1].moment
     }
 
     /// What is wrong with one key; throws where more is.
-    private func note(_ reply: RedisValue, of key: String, _ anomalies: inout [Anomaly]) throws(RedisError) {
+    private func note(_ reply: RedisValue, of key: String, _ problems: inout [SourceProblem]) throws(RedisError) {
         if let message = reply.error, !message.hasPrefix("WRONGTYPE") { throw client.serverError("\(key): \(message)") }
-        anomalies.append(
+        problems.append(
             reply.error == nil
-                ? Anomaly(.malformed, "what is told of \(key) is no number, so it is left out")
-                : Anomaly(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out")
+                ? SourceProblem(.malformed, "what is told of \(key) is no number, so it is left out")
+                : SourceProblem(.wrongType, "\(key) is not what kombu keeps under that name, so it is left out")
         )
     }
 }

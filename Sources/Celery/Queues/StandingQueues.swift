@@ -1,3 +1,4 @@
+package import Reading
 package import Redis
 
 /// Looks at which queues stand still: messages wait in them, and nobody takes any.
@@ -29,17 +30,35 @@ package struct StandingQueues {
 
     /// - Parameters:
     ///   - queues: in which messages wait.
+    ///   - deadline: by when all must have been answered.
     ///   - pause: waits between two looks.
-    package func look(at queues: [String], pause: () -> Void) throws(RedisError) -> Outcome {
+    package func look(
+        at queues: [String],
+        until deadline: ContinuousClock.Instant,
+        pause: () -> Void
+    ) throws(SourceError) -> Outcome {
+        do throws(RedisError) {
+            return try outcome(of: queues, until: deadline, pause: pause)
+        } catch { throw SourceError(error) }
+    }
+
+    private func outcome(
+        of queues: [String],
+        until deadline: ContinuousClock.Instant,
+        pause: () -> Void
+    ) throws(RedisError) -> Outcome {
         let queues = Array(queues.prefix(Self.maximumQueues))
         guard !queues.isEmpty else { return Outcome() }
-        let before = try oldest(of: queues)
+        let before = try oldest(of: queues, until: deadline)
         pause()
-        let after = try oldest(of: queues)
-        let replies = try client.pipeline([
-            RedisCommand("HLEN", keys.unacked),
-            RedisCommand("CLIENT", "LIST", "TYPE", "pubsub").expecting(bytes: Self.clientsBytes),
-        ])
+        let after = try oldest(of: queues, until: deadline)
+        let replies = try client.pipeline(
+            [
+                RedisCommand("HLEN", keys.unacked),
+                RedisCommand("CLIENT", "LIST", "TYPE", "pubsub").expecting(bytes: Self.clientsBytes),
+            ],
+            until: deadline
+        )
         let hasWorkers = replies[1].text.map { clients in
             clients.split(separator: "\n").contains { isWorker(client: $0) }
         }
@@ -49,7 +68,10 @@ package struct StandingQueues {
     }
 
     /// The message of each priority that is next, of each queue; empty where none waits.
-    private func oldest(of queues: [String]) throws(RedisError) -> [[Int: [UInt8]]] {
+    private func oldest(
+        of queues: [String],
+        until deadline: ContinuousClock.Instant
+    ) throws(RedisError) -> [[Int: [UInt8]]] {
         let steps = keys.prioritySteps
         let replies = try client.pipeline(
             queues.flatMap { queue in
@@ -58,7 +80,8 @@ package struct StandingQueues {
                         bytes: Self.messageBytes
                     )
                 }
-            }
+            },
+            until: deadline
         )
         return queues.indices.map { index in
             var messages: [Int: [UInt8]] = [:]

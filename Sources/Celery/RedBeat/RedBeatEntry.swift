@@ -1,3 +1,5 @@
+internal import Reading
+
 /// One schedule entry, decoded from its hash. Source: redbeat/decoder.py and `RedBeatSchedulerEntry.save`.
 ///
 ///     definition {"name": "every-5s", "task": "tasks.add", "args": [1, 2], "kwargs": {}, "options": {"queue": "mail"},
@@ -75,7 +77,7 @@ struct RedBeatEntry: Equatable, Sendable {
     }
 
     /// What is wrong with an entry that cannot be read, as it follows the entry's name in a message.
-    static func problem(definition: [UInt8], meta: [UInt8]?) -> (kind: Anomaly.Kind, text: String) {
+    static func problem(definition: [UInt8], meta: [UInt8]?) -> (kind: ErrorReason, text: String) {
         guard !JSONParser.hasTooMuch(definition, leavingOut: leftOut), !JSONParser.hasTooMuch(meta ?? []) else {
             let limit = JSONParser.maximumValues
             return (.overLimit, "has more than \(limit) values, and is not read: beat may run it all the same")

@@ -1,3 +1,4 @@
+package import Reading
 package import Redis
 
 /// Reads RedBeat's keys and says how beat is.
@@ -9,7 +10,7 @@ package import Redis
 ///
 /// The lock's value is read only when the lock has been taken or extended before our eyes. Reading resets the lock's idle
 /// time, which is the only trace of when a dead beat last lived: a restarted exporter must find it untouched.
-package final class RedBeatReader {
+package final class RedBeatReader: Reader {
     private let client: RedisClient
     private let configuration: RedBeatConfiguration
     private let keys: RedBeatKeys
@@ -49,7 +50,7 @@ package final class RedBeatReader {
     }
 
     /// What someone should set or allow.
-    package var advice: [String] {
+    private var advice: [String] {
         var advice: [String] = []
         if let lock = keys.lock, tracker.worksUnlocked {
             advice.append(
@@ -66,13 +67,28 @@ package final class RedBeatReader {
     }
 
     /// How beat is now; nil while nothing tells that RedBeat is in use at all.
-    package func read() throws(RedisError) -> (state: BeatState?, anomalies: [Anomaly]) {
-        var anomalies: [Anomaly] = []
-        var reading = try readServer(&anomalies)
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+        do throws(RedisError) {
+            var problems: [SourceProblem] = []
+            let state = try observe(until: deadline, &problems)
+            return Reading(
+                state,
+                problems: problems,
+                advice: advice,
+                isPreliminary: state?.isPreliminary ?? false
+            )
+        } catch { throw SourceError(error) }
+    }
+
+    private func observe(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(RedisError) -> BeatState? {
+        var reading = try readServer(until: deadline, &problems)
         let ownerIsNews = isOwnerNews(reading)
         var members: [StoredEntries.Member] = []
         if reading.lock != nil {
-            members = try readSchedule(of: &reading, readingOwner: ownerIsNews, &anomalies)
+            members = try readSchedule(of: &reading, readingOwner: ownerIsNews, until: deadline, &problems)
         } else {
             reading.hasScores = false
             // What it held while there was a lock, and what is found beside.
@@ -87,12 +103,12 @@ package final class RedBeatReader {
         if reading.hasSchedule || search.hasStatics || reading.lock != nil || reading.entryCount > 0 {
             isDetected = true
         }
-        guard isDetected else { return (nil, anomalies) }
+        guard isDetected else { return nil }
 
         let unread = reading.entryCount - reading.unnamedCount - members.count
         if unread > 0, reading.hasScores {
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .overLimit,
                     "\(keys.schedule) has more than \(members.count) entries; the rest is counted, not read"
                 )
@@ -112,23 +128,28 @@ package final class RedBeatReader {
             scored: scored,
             remembered: lastScores,
             at: reading.time,
+            until: deadline,
             &search,
-            &anomalies
+            &problems
         )
         if !reading.hasScores { lastScores = lastScores.filter { entries[$0.key] != nil } }
         reading.duration = clockRead.duration(to: .now) / .seconds(1)
         reading.entries = members.compactMap { stored($0.key) }
-        noteUnscored(others, in: &reading, &anomalies)
+        noteUnscored(others, in: &reading, &problems)
         if !reading.hasScores { reading.entryCount = reading.entries.count }
         var state = tracker.observe(reading)
         if !reading.hasScores, !search.isComplete { state.isPreliminary = true }
-        return (state, anomalies)
+        state.isNowhere = state.heartbeat == nil && state.lock?.isHeld != true && state.schedule?.entryCount == 0
+        return state
     }
 
     // MARK: The schedule
 
     /// What can be read without touching the schedule.
-    private func readServer(_ anomalies: inout [Anomaly]) throws(RedisError) -> RedBeatReading {
+    private func readServer(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(RedisError) -> RedBeatReading {
         let lockCommands =
             keys.lock.map {
                 [RedisCommand("OBJECT", "IDLETIME", $0), RedisCommand("PTTL", $0), RedisCommand("TYPE", $0)]
@@ -142,7 +163,8 @@ package final class RedBeatReader {
                 RedisCommand("INFO", "persistence"),
                 RedisCommand("INFO", "stats"),
                 RedisCommand("INFO", "replication"),
-            ] + search.commands
+            ] + search.commands,
+            until: deadline
         )
         let ofServer = replies[lockCommands.count...]
         let first = ofServer.startIndex
@@ -157,10 +179,10 @@ package final class RedBeatReader {
         reading.isReplica = information.text("role") == "slave"
         reading.hasSchedule = try hasSchedule(ofServer[first + 2])
         if let key = keys.lock {
-            reading.lock = try lock(key, replies.prefix(lockCommands.count), at: time, &anomalies)
+            reading.lock = try lock(key, replies.prefix(lockCommands.count), at: time, &problems)
         }
         refusedSearch = search.advance(ofServer.suffix(search.commands.count))
-        if refusedSearch == nil { anomalies += search.omissions.map { Anomaly(.overLimit, $0) } }
+        if refusedSearch == nil { problems += search.omissions.map { SourceProblem(.overLimit, $0) } }
         // With a lock the schedule itself tells of its entries.
         if let refusedSearch, keys.lock == nil { throw client.serverError(refusedSearch) }
         return reading
@@ -184,7 +206,7 @@ package final class RedBeatReader {
         _ key: String,
         _ replies: ArraySlice<RedisValue>,
         at time: Double,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) -> RedBeatReading.Lock? {
         // PTTL says -2 for a missing key and -1 for one without an end.
         let timeToLive = try integer(replies[1], of: "PTTL \(key)")
@@ -193,13 +215,13 @@ package final class RedBeatReader {
         }
         guard timeToLive != -2 else { return nil }
         guard type == "string" else {
-            anomalies.append(Anomaly(.wrongType, "\(key) is no string, so it is no lock of RedBeat's; delete it"))
+            problems.append(SourceProblem(.wrongType, "\(key) is no string, so it is no lock of RedBeat's; delete it"))
             return nil
         }
         let hasEnd = (0...Self.longestTimeToLive).contains(timeToLive)
         if !hasEnd {
-            anomalies.append(
-                Anomaly(.malformed, "\(key) has no end, so no beat set it and none can take it; delete it")
+            problems.append(
+                SourceProblem(.malformed, "\(key) has no end, so no beat set it and none can take it; delete it")
             )
         }
         return RedBeatReading.Lock(
@@ -221,14 +243,16 @@ package final class RedBeatReader {
     private func readSchedule(
         of reading: inout RedBeatReading,
         readingOwner: Bool,
-        _ anomalies: inout [Anomaly]
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) -> [StoredEntries.Member] {
         let owner = keys.lock.flatMap { readingOwner ? RedisCommand("GETRANGE", $0, 0, 63) : nil }
         let replies = try client.pipeline(
             [
                 RedisCommand("ZCARD", keys.schedule),
                 RedisCommand("ZRANGE", keys.schedule, 0, configuration.maximumEntries - 1, "WITHSCORES"),
-            ] + (owner.map { [$0] } ?? [])
+            ] + (owner.map { [$0] } ?? []),
+            until: deadline
         )
         if owner != nil {
             guard let token = replies[2].text else {
@@ -249,8 +273,8 @@ package final class RedBeatReader {
         }
         reading.unnamedCount = places.count - members.count
         if reading.unnamedCount > 0 {
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .overLimit,
                     "\(keys.schedule) has \(reading.unnamedCount) entries that are not read, since their names have more "
                         + "than \(ScanPage.maximumNameBytes) bytes, or all names together too many"
@@ -270,15 +294,15 @@ package final class RedBeatReader {
     private func noteUnscored(
         _ others: [StoredEntries.Member],
         in reading: inout RedBeatReading,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) {
         let unscored = others.compactMap { stored($0.key) }
         reading.unscored = unscored.filter { unscoredBefore.contains($0.key) }
         for entry in reading.unscored where !toldUnscored.contains(entry.key) {
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .malformed,
-                    "schedule entry \(Anomaly.name(entry.key)) has no score in \(keys.schedule), so beat will never run it; "
+                    "schedule entry \(SourceProblem.name(entry.key)) has no score in \(keys.schedule), so beat will never run it; "
                         + (entry.isStatic ? "restart beat" : "save it again, or delete it")
                 )
             )

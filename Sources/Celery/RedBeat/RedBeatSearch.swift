@@ -68,7 +68,7 @@ package struct RedBeatSearch {
         let client = RedisClient(address: address, limits: limits)
         let reply: RedisValue
         do throws(RedisError) {
-            reply = try client.pipeline([RedisCommand("INFO", "keyspace")])[0]
+            reply = try client.pipeline([RedisCommand("INFO", "keyspace")], until: .now + limits.timeout)[0]
         } catch {
             outcome.gaps.append(error.description)
             return []
@@ -100,7 +100,8 @@ package struct RedBeatSearch {
         for prefix in prefixes.sorted() {
             let keys = RedBeatKeys(prefix: prefix, lock: .standard)
             let types = try client.pipeline(
-                [keys.schedule, keys.statics, keys.lock ?? ""].map { RedisCommand("TYPE", $0) }
+                [keys.schedule, keys.statics, keys.lock ?? ""].map { RedisCommand("TYPE", $0) },
+                until: .now + limits.timeout
             )
             if let error = types.lazy.compactMap(\.error).first {
                 gaps.append("database \(address.database), prefix \(prefix): \(error)")
@@ -125,7 +126,10 @@ package struct RedBeatSearch {
         var hasEntry = false
         _ = try walk(address, pattern: globEscaped(keys.prefix) + "*") { (key) throws(RedisError) in
             guard Self.prefix(of: key) == nil else { return true }
-            let reply = try client.pipeline([RedisCommand("HEXISTS", key, "definition")])[0]
+            let reply = try client.pipeline(
+                [RedisCommand("HEXISTS", key, "definition")],
+                until: .now + limits.timeout
+            )[0]
             hasEntry = reply.integer == 1
             return !hasEntry
         }
@@ -162,7 +166,8 @@ package struct RedBeatSearch {
             repeat {
                 guard keys < Self.maximumKeys, ContinuousClock.now < end else { return false }
                 let reply = try client.pipeline(
-                    [RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", Self.keysPerStep)]
+                    [RedisCommand("SCAN", cursor, "MATCH", pattern, "COUNT", Self.keysPerStep)],
+                    until: .now + limits.timeout
                 )[0]
                 guard let page = ScanPage(reply) else {
                     throw .server(address: node.redacted, message: reply.error ?? "SCAN returned no page")

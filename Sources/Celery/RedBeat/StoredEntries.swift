@@ -1,3 +1,4 @@
+internal import Reading
 internal import Redis
 
 /// The entries that RedBeat has stored, as they were last read.
@@ -41,8 +42,9 @@ struct StoredEntries {
         scored: Set<[UInt8]>,
         remembered: [[UInt8]: Double],
         at time: Double,
+        until deadline: ContinuousClock.Instant,
         _ search: inout EntrySearch,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) {
         let present = Set(members.map(\.key))
         entries = entries.filter { present.contains($0.key) }
@@ -67,7 +69,8 @@ struct StoredEntries {
         let lengths = try client.pipeline(
             stale.flatMap {
                 [RedisCommand("HSTRLEN", $0.key, "definition"), RedisCommand("HSTRLEN", $0.key, "meta")]
-            }
+            },
+            until: deadline
         )
         var batch: [(member: Member, bytes: Int)] = []
         var batchBytes = 0
@@ -83,7 +86,7 @@ struct StoredEntries {
                         member,
                         .wrongType,
                         "is no hash, so beat cannot load it; fix or delete it",
-                        &anomalies
+                        &problems
                     )
                 } else {
                     search.remove(member.key)
@@ -94,7 +97,7 @@ struct StoredEntries {
             let limit = RedBeatEntry.maximumFieldBytes
             guard length <= limit, meta <= limit else {
                 let problem = "has a field of over \(limit) bytes, which is not read: beat may run it all the same"
-                noteUnreadable(member, .overLimit, problem, &anomalies)
+                noteUnreadable(member, .overLimit, problem, &problems)
                 continue
             }
             batchBytes += length + meta
@@ -102,7 +105,7 @@ struct StoredEntries {
             if batchBytes > Self.batchBytes, !batch.isEmpty { break }
             batch.append((member, length + meta))
         }
-        try read(batch, scored: scored, remembered: remembered, at: time, &search, &anomalies)
+        try read(batch, scored: scored, remembered: remembered, at: time, until: deadline, &search, &problems)
     }
 
     private mutating func read(
@@ -110,12 +113,14 @@ struct StoredEntries {
         scored: Set<[UInt8]>,
         remembered: [[UInt8]: Double],
         at time: Double,
+        until deadline: ContinuousClock.Instant,
         _ search: inout EntrySearch,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) throws(RedisError) {
         guard !batch.isEmpty else { return }
         let replies = try client.pipeline(
-            batch.map { RedisCommand("HMGET", $0.member.key, "definition", "meta").expecting(bytes: $0.bytes) }
+            batch.map { RedisCommand("HMGET", $0.member.key, "definition", "meta").expecting(bytes: $0.bytes) },
+            until: deadline
         )
         for ((member, _), reply) in zip(batch, replies) {
             if let message = reply.error, !message.hasPrefix("WRONGTYPE") {
@@ -124,7 +129,7 @@ struct StoredEntries {
             let fields = reply.array ?? []
             if reply == .omitted || fields.contains(.omitted) {
                 let problem = "grows while it is read, and is not read: beat may run it all the same"
-                noteUnreadable(member, .overLimit, problem, &anomalies)
+                noteUnreadable(member, .overLimit, problem, &problems)
                 continue
             }
             let definition = fields.first?.bytes ?? []
@@ -141,10 +146,10 @@ struct StoredEntries {
             if let entry = RedBeatEntry(definition: definition, meta: meta, at: time, known: known) {
                 entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: entry)
             } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
-                noteUnreadable(member, .timeZone, Anomaly.problem(timeZone: zone), &anomalies)
+                noteUnreadable(member, .timeZone, SourceProblem.problem(timeZone: zone), &problems)
             } else {
                 let (kind, problem) = RedBeatEntry.problem(definition: definition, meta: meta)
-                noteUnreadable(member, kind, problem, &anomalies)
+                noteUnreadable(member, kind, problem, &problems)
             }
         }
     }
@@ -152,12 +157,12 @@ struct StoredEntries {
     /// Keeps an entry that cannot be read, which is told once.
     private mutating func noteUnreadable(
         _ member: Member,
-        _ kind: Anomaly.Kind,
+        _ kind: ErrorReason,
         _ problem: String,
-        _ anomalies: inout [Anomaly]
+        _ problems: inout [SourceProblem]
     ) {
         if entries[member.key]?.content != nil || entries[member.key] == nil {
-            anomalies.append(Anomaly(kind, "schedule entry \(Anomaly.name(member.key)) \(problem)"))
+            problems.append(SourceProblem(kind, "schedule entry \(SourceProblem.name(member.key)) \(problem)"))
         }
         entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
     }

@@ -1,4 +1,5 @@
 internal import Postgres
+internal import Reading
 
 /// A table, or what stands in its place, that was found by its name, as PostgreSQL's catalogue has it.
 struct Relation: Equatable, Sendable {
@@ -110,9 +111,9 @@ struct Relation: Equatable, Sendable {
     }
 
     /// Why it is not read where nobody named it; nil where it is.
-    func refusal(advice: String) -> Anomaly? {
+    func refusal(advice: String) -> SourceProblem? {
         hazard.map { hazard in
-            Anomaly(
+            SourceProblem(
                 .wrongType,
                 "\(shownName) of \(owner) \(hazard.description), which may run what others wrote with the exporter's rights, "
                     + "so it is not read; \(advice)"

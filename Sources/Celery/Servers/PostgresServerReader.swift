@@ -1,4 +1,5 @@
 package import Postgres
+package import Reading
 
 /// What a PostgreSQL tells of itself and of the role that asks.
 package struct PostgresServerState: Equatable, Sendable {
@@ -28,8 +29,13 @@ package struct PostgresServerReader {
         self.client = client
     }
 
-    package func read() throws(PostgresError) -> PostgresServerState {
-        try client.readOnly { transaction throws(PostgresError) in
+    /// - Parameter deadline: when all that it asks must have been answered.
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> PostgresServerState {
+        do throws(PostgresError) { return try state(until: deadline) } catch { throw SourceError(error) }
+    }
+
+    private func state(until deadline: ContinuousClock.Instant) throws(PostgresError) -> PostgresServerState {
+        try client.readOnly(until: deadline) { transaction throws(PostgresError) in
             let row = try transaction.query(Self.query).first
             let start = ContinuousClock.now
             _ = try transaction.query("SELECT 1")

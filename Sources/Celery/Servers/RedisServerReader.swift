@@ -1,3 +1,4 @@
+package import Reading
 package import Redis
 
 /// What a Redis tells of itself, as far as it matters to Celery.
@@ -34,14 +35,20 @@ package struct RedisServerReader {
         self.client = client
     }
 
-    package func read() throws(RedisError) -> RedisServerState {
-        let replies = try client.pipeline([
-            RedisCommand("INFO", "server"), RedisCommand("INFO", "memory"), RedisCommand("INFO", "replication"),
-        ])
+    /// - Parameter deadline: when all that it asks must have been answered.
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> RedisServerState {
+        do throws(RedisError) { return try state(until: deadline) } catch { throw SourceError(error) }
+    }
+
+    private func state(until deadline: ContinuousClock.Instant) throws(RedisError) -> RedisServerState {
+        let replies = try client.pipeline(
+            [RedisCommand("INFO", "server"), RedisCommand("INFO", "memory"), RedisCommand("INFO", "replication")],
+            until: deadline
+        )
         let information = ServerInformation(replies[0], replies[1], replies[2])
         // On the open connection, and of no cost to Redis.
         let start = ContinuousClock.now
-        _ = try client.pipeline([RedisCommand("TIME")])
+        _ = try client.pipeline([RedisCommand("TIME")], until: deadline)
         var state = RedisServerState(version: Self.version(information), roundTrip: start.duration(to: .now))
         state.isReplica = information.text("role") == "slave"
         state.evictionPolicy = information.text("maxmemory_policy")

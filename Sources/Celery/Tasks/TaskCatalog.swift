@@ -1,4 +1,5 @@
 internal import Postgres
+internal import Reading
 
 /// Looks for task tables in a database.
 struct TaskCatalog {
@@ -8,7 +9,7 @@ struct TaskCatalog {
     /// Tables that can be read, in the order of their definitions.
     private(set) var tables: [TaskTable] = []
     /// What keeps tables that are there from being read.
-    private(set) var anomalies: [Anomaly] = []
+    private(set) var problems: [SourceProblem] = []
     /// Tables that are there, but may not be read.
     private(set) var unreadable: Set<String> = []
 
@@ -28,7 +29,7 @@ struct TaskCatalog {
                 if definition.isExpected {
                     let problem =
                         "table \(definition.table) of the configuration file is not there, or its schema is out of reach"
-                    anomalies.append(Anomaly(.malformed, problem))
+                    problems.append(SourceProblem(.malformed, problem))
                 }
                 continue
             }
@@ -50,19 +51,21 @@ struct TaskCatalog {
         let title = definition.table
         if let grant = relation.missingGrant {
             unreadable.insert(title)
-            anomalies.append(Anomaly(.permission, "table \(title) may not be read; run: \(grant)"))
+            problems.append(SourceProblem(.permission, "table \(title) may not be read; run: \(grant)"))
             return nil
         }
         let advice = "if that is well, name it under tables in the configuration file"
         if !definition.isExpected, let refusal = relation.refusal(advice: advice) {
             unreadable.insert(title)
-            anomalies.append(refusal)
+            problems.append(refusal)
             return nil
         }
         var columns = definition.columns.compactMapValues { relation.columns[$0] }
         let missing = TaskTableDefinition.required.filter { columns[$0] == nil }.compactMap { definition.columns[$0] }
         guard missing.isEmpty else {
-            anomalies.append(Anomaly(.malformed, "table \(title) has no column \(missing.joined(separator: ", "))"))
+            problems.append(
+                SourceProblem(.malformed, "table \(title) has no column \(missing.joined(separator: ", "))")
+            )
             return nil
         }
         for (column, found) in columns {
@@ -73,8 +76,8 @@ struct TaskCatalog {
                 case .id, .task, .status, .error, .traceback, .result, .root: true
                 }
             guard !isRight else { continue }
-            anomalies.append(
-                Anomaly(
+            problems.append(
+                SourceProblem(
                     .wrongType,
                     "column \(found.name) of table \(title) is \(found.type), so it is not read as \(column.rawValue)"
                 )
@@ -95,11 +98,11 @@ struct TaskCatalog {
     {
         guard let relation = catalog.relation(detail.table) else { return nil }
         if let grant = relation.missingGrant {
-            anomalies.append(Anomaly(.permission, "table \(detail.table) may not be read; run: \(grant)"))
+            problems.append(SourceProblem(.permission, "table \(detail.table) may not be read; run: \(grant)"))
             return nil
         }
         if let refusal = relation.refusal(advice: "make it a plain table") {
-            anomalies.append(refusal)
+            problems.append(refusal)
             return nil
         }
         let columns = detail.columns.compactMapValues { relation.columns[$0] }.filter {

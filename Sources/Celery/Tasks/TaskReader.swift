@@ -1,25 +1,24 @@
 package import Postgres
+package import Reading
 
 /// Reads how tasks fare from the task tables of a database.
 ///
 /// Each table is read in a transaction of its own: what is wrong with one leaves the others. What was counted stays counted
 /// while its table is away, so that no counter ever falls.
-package final class TaskReader {
+package final class TaskReader: Reader {
     private let client: PostgresClient
     private let configuration: TaskConfiguration
     private let cap: LabelCap
     private var selection = TaskTableSelection()
     /// Every table that is read or was counted, by name.
     private var sources: [String: TaskSource] = [:]
-    private var anomaliesOfLook: [Anomaly] = []
+    private var problemsOfLook: [SourceProblem] = []
     private var collectionsUntilNextLook = 0
     /// When tables were last looked for, by PostgreSQL's clock, and which were there.
     private var lastLook: (time: Int64, tables: Set<String>)?
 
     /// What would make collections cheap, or safe.
-    package private(set) var advice: [String] = []
-    /// Which tables are left out, and why.
-    package var notes: [String] { selection.notes }
+    private var advice: [String] = []
 
     package init(client: PostgresClient, configuration: TaskConfiguration) {
         self.client = client
@@ -27,28 +26,47 @@ package final class TaskReader {
         cap = LabelCap(configuration)
     }
 
-    /// How tasks fare now; nil while there is no table.
-    package func read() throws(PostgresError) -> (state: TaskState?, anomalies: [Anomaly]) {
-        if collectionsUntilNextLook == 0 { try look() }
+    /// How tasks fare now; nil while there is no table. Notes tell which tables are left out, and why.
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<TaskState> {
+        do throws(SourceError) {
+            var problems: [SourceProblem] = []
+            let state = try readTables(until: deadline, &problems)
+            return Reading(state, problems: problems, advice: advice, notes: selection.notes)
+        } catch {
+            // A large table without its index is read for too long: tell what would help.
+            guard error.reason == .timeout, !advice.isEmpty else { throw error }
+            throw SourceError(.timeout, "\(error.description); \(advice.joined(separator: "; "))")
+        }
+    }
+
+    private func readTables(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(SourceError) -> TaskState? {
+        if collectionsUntilNextLook == 0 { try look(until: deadline) }
         collectionsUntilNextLook -= 1
-        var anomalies = anomaliesOfLook
-        var failure: PostgresError?
+        problems = problemsOfLook
+        var failure: SourceError?
         var read: Set<String> = []
-        for table in selection.chosen + selection.undecided.filter(\.isCheap) {
+        let tables = selection.chosen + selection.undecided.filter(\.isCheap)
+        for (index, table) in tables.enumerated() {
             guard let source = sources[table.title] else { continue }
-            do {
-                try client.readOnly(table.readable) { transaction throws(PostgresError) in
+            // One that is slow leaves the others their time.
+            let now = ContinuousClock.now
+            let share = now + now.duration(to: deadline) / (tables.count - index)
+            do throws(PostgresError) {
+                try client.readOnly(until: share, table.readable) { transaction throws(PostgresError) in
                     try source.table.verify(transaction)
-                    try source.read(transaction, &anomalies)
+                    try source.read(transaction, &problems)
                 }
                 read.insert(table.title)
             } catch {
                 // The table may have been dropped or altered: look again before the next query.
                 collectionsUntilNextLook = 0
-                guard let anomaly = Anomaly(error, readingTable: table.title) else { throw error }
+                guard let problem = SourceProblem(error, readingTable: table.title) else { throw SourceError(error) }
                 if case .server(_, PostgresError.State.undefinedTable, _) = error { source.isAway = true }
-                anomalies.append(anomaly)
-                failure = failure ?? error.advising(onTable: table.title)
+                problems.append(problem)
+                failure = failure ?? SourceError(error.advising(onTable: table.title))
             }
         }
         var isAnyCounted = selection.chosen.contains { read.contains($0.title) }
@@ -60,18 +78,18 @@ package final class TaskReader {
         }
         if let failure, !isAnyCounted { throw failure }
         let counted = sources.values.filter(\.isCounted)
-        return (isAnyCounted ? TaskState(counted, read: read, foldedNames: cap.folded) : nil, anomalies)
+        return isAnyCounted ? TaskState(counted, read: read, foldedNames: cap.folded) : nil
     }
 
     /// Finds the tables and decides which to read.
-    private func look() throws(PostgresError) {
-        let (now, catalog, rights) = try client.readOnly { transaction throws(PostgresError) in
+    private func look(until deadline: ContinuousClock.Instant) throws(SourceError) {
+        let (now, catalog, rights) = try client.sourceReadOnly(until: deadline) { transaction throws(PostgresError) in
             (
                 try TaskSource.now(transaction), try TaskCatalog(configuration.tables, transaction),
                 try RoleRights(transaction)
             )
         }
-        selection.update(catalog.tables, areSame: areSame)
+        selection.update(catalog.tables) { areSame($0, $1, until: deadline) }
         let there = Set(catalog.tables.map(\.title)).union(catalog.unreadable)
         for (title, source) in sources where !there.contains(title) { source.isAway = true }
         for table in selection.chosen + selection.undecided { sources[table.title] = source(of: table, at: now) }
@@ -79,26 +97,22 @@ package final class TaskReader {
         for (table, _) in selection.leftOut where sources[table.title]?.isCounted != true { sources[table.title] = nil }
         lastLook = (now, there)
 
-        anomaliesOfLook = catalog.anomalies
+        problemsOfLook = catalog.problems
         if there.isEmpty {
             let names = configuration.tables.map(\.table).joined(separator: ", ")
             let problem =
                 "no task table (\(names)) in the search path; set up recorder/celery_signals.py, or grant SELECT"
-            anomaliesOfLook.append(Anomaly(.malformed, problem))
+            problemsOfLook.append(SourceProblem(.malformed, problem))
         }
         advice =
             (rights.warning.map { [$0] } ?? []) + catalog.doubles
             + (selection.chosen + selection.undecided).compactMap(\.advice)
-        if selection.chosen.isEmpty, let denied = catalog.anomalies.first(where: { $0.kind == .permission }) {
-            throw .server(
-                address: client.address.redacted,
-                state: PostgresError.State.insufficientPrivilege,
-                message: denied.description
-            )
+        if selection.chosen.isEmpty, let denied = catalog.problems.first(where: { $0.reason == .permission }) {
+            throw SourceError(.permission, "query \(client.address.redacted): \(denied.description)")
         }
         let isComplete =
             !selection.chosen.isEmpty && selection.undecided.isEmpty && sources.keys.allSatisfy(there.contains)
-            && !catalog.anomalies.contains { $0.kind == .permission }
+            && !catalog.problems.contains { $0.reason == .permission }
         collectionsUntilNextLook = isComplete ? TaskCatalog.collectionsBetweenLooks : 1
     }
 
@@ -119,13 +133,13 @@ package final class TaskReader {
 
     /// Whether two tables record the same tasks, judged by some that ended a while ago; nil while there are none, and
     /// where one of the tables cannot be read now.
-    private func areSame(_ table: TaskTable, _ other: TaskTable) -> Bool? {
+    private func areSame(_ table: TaskTable, _ other: TaskTable, until deadline: ContinuousClock.Instant) -> Bool? {
         guard table.identifier != other.identifier else { return true }
         guard let query = table.commonTasksQuery(with: other) else { return false }
         // Without an index the question would cost as much as the table is long.
         guard table.isCheap, other.isCheap else { return nil }
         let readable = table.definition.isExpected ? table.readable : other.readable
-        let rows = try? client.readOnly(readable) { transaction throws(PostgresError) in
+        let rows = try? client.readOnly(until: deadline, readable) { transaction throws(PostgresError) in
             try table.verify(transaction)
             try other.verify(transaction)
             return try transaction.query(query)

@@ -1,4 +1,5 @@
 internal import Postgres
+internal import Reading
 
 /// One table that is read, and what was counted from it.
 final class TaskSource {
@@ -52,7 +53,7 @@ final class TaskSource {
     }
 
     /// Takes in what has ended since the last time, and what is in progress.
-    func read(_ transaction: borrowing PostgresTransaction, _ anomalies: inout [Anomaly]) throws(PostgresError) {
+    func read(_ transaction: borrowing PostgresTransaction, _ problems: inout [SourceProblem]) throws(PostgresError) {
         let now = try Self.now(transaction)
         var groups = 0
         ring.begin(at: now)
@@ -78,7 +79,7 @@ final class TaskSource {
         if unfinished >= TaskTable.maximumUnfinished {
             let problem =
                 "\(table.title): over \(TaskTable.maximumUnfinished) tasks in progress; the rest is not counted"
-            anomalies.append(Anomaly(.overLimit, problem))
+            problems.append(SourceProblem(.overLimit, problem))
         }
         self.now = now
         wasRead = true
@@ -86,8 +87,8 @@ final class TaskSource {
         let hasRoom = ring.end(at: now, isComplete: isComplete)
         if !isComplete || !hasRoom {
             let maximum = isComplete ? TaskRing.maximumCells : TaskTable.maximumGroups
-            anomalies.append(
-                Anomaly(.overLimit, "\(table.title): more than \(maximum) groups at once; counts are too low")
+            problems.append(
+                SourceProblem(.overLimit, "\(table.title): more than \(maximum) groups at once; counts are too low")
             )
         }
     }

@@ -1,16 +1,17 @@
 package import Postgres
+package import Reading
 
 /// Reads the tables `worker_status` and `queue_stats`, where there are any, each in a transaction of its own.
-package final class WorkerReader {
+package final class WorkerReader: Reader {
     private let client: PostgresClient
     private let maximumWorkers: Int
     private var relations: [String: Relation] = [:]
-    private var anomaliesOfLook: [Anomaly] = []
+    private var problemsOfLook: [SourceProblem] = []
     private var doubles: [String] = []
     private var collectionsUntilNextLook = 0
 
     /// What keeps the depths of queues from being read cheaply, and tables that there are several of.
-    package var advice: [String] {
+    private var advice: [String] {
         doubles
             + (hasExpensiveQueues
                 ? [
@@ -37,30 +38,48 @@ package final class WorkerReader {
     }
 
     /// What the tables say; nil while there is none.
-    package func read() throws(PostgresError) -> (state: WorkerState?, anomalies: [Anomaly]) {
-        if collectionsUntilNextLook == 0 { try look() }
+    package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<WorkerState> {
+        do throws(PostgresError) {
+            var problems: [SourceProblem] = []
+            let state = try readTables(until: deadline, &problems)
+            return Reading(state, problems: problems, advice: advice)
+        } catch { throw SourceError(error) }
+    }
+
+    private func readTables(
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
+    ) throws(PostgresError) -> WorkerState? {
+        if collectionsUntilNextLook == 0 { try look(until: deadline) }
         if collectionsUntilNextLook > 0 { collectionsUntilNextLook -= 1 }
-        var anomalies = anomaliesOfLook
-        let workers = try read("worker_status", needs: ["worker_name", "status"], workersQuery, &anomalies)
+        problems = problemsOfLook
+        let needed = ["worker_name", "status"]
+        let workers = try read("worker_status", needs: needed, workersQuery, until: deadline, &problems)
         let queues =
             hasExpensiveQueues
-            ? nil : try read("queue_stats", needs: ["queue_name", "depth", "recorded_at"], queuesQuery, &anomalies)
-        guard workers != nil || queues != nil else { return (nil, anomalies) }
+            ? nil
+            : try read(
+                "queue_stats",
+                needs: ["queue_name", "depth", "recorded_at"],
+                queuesQuery,
+                until: deadline,
+                &problems
+            )
+        guard workers != nil || queues != nil else { return nil }
         if let workers, workers.count > maximumWorkers {
             let problem = "worker_status has more than \(maximumWorkers) workers; those heard of last are told"
-            anomalies.append(Anomaly(.overLimit, problem))
+            problems.append(SourceProblem(.overLimit, problem))
         }
-        let state = WorkerState(
+        return WorkerState(
             workers: (workers ?? []).prefix(maximumWorkers).compactMap(Self.worker).sorted { $0.name < $1.name },
             queues: (queues ?? []).prefix(Self.maximumQueues).compactMap(Self.queue)
         )
-        return (state, anomalies)
     }
 
-    private func look() throws(PostgresError) {
+    private func look(until deadline: ContinuousClock.Instant) throws(PostgresError) {
         relations = [:]
-        anomaliesOfLook = []
-        let catalog = try client.readOnly { transaction throws(PostgresError) in
+        problemsOfLook = []
+        let catalog = try client.readOnly(until: deadline) { transaction throws(PostgresError) in
             try RelationCatalog([Self.workers, Self.queues], transaction)
         }
         doubles = catalog.doubles()
@@ -68,15 +87,15 @@ package final class WorkerReader {
         for (name, time) in [("worker_status", "last_heartbeat"), ("queue_stats", "recorded_at")] {
             guard let relation = catalog.relation(name) else { continue }
             if let grant = relation.missingGrant {
-                anomaliesOfLook.append(Anomaly(.permission, "table \(name) may not be read; run: \(grant)"))
+                problemsOfLook.append(SourceProblem(.permission, "table \(name) may not be read; run: \(grant)"))
                 isComplete = false
             } else if let refusal = relation.refusal(advice: "make it a plain table") {
-                anomaliesOfLook.append(refusal)
+                problemsOfLook.append(refusal)
             } else {
                 relations[name] = relation
                 guard let column = relation.columns[time], !Self.isTime(column) else { continue }
-                anomaliesOfLook.append(
-                    Anomaly(.wrongType, "column \(time) of table \(name) is \(column.type), which is no time")
+                problemsOfLook.append(
+                    SourceProblem(.wrongType, "column \(time) of table \(name) is \(column.type), which is no time")
                 )
             }
         }
@@ -96,25 +115,26 @@ package final class WorkerReader {
         _ name: String,
         needs columns: [String],
         _ query: (Relation) -> String?,
-        _ anomalies: inout [Anomaly]
+        until deadline: ContinuousClock.Instant,
+        _ problems: inout [SourceProblem]
     ) throws(PostgresError) -> [PostgresRow]? {
         guard let relation = relations[name] else { return nil }
         guard let query = query(relation) else {
-            anomalies.append(
-                Anomaly(.malformed, "table \(name) has not all the columns \(columns.joined(separator: ", "))")
+            problems.append(
+                SourceProblem(.malformed, "table \(name) has not all the columns \(columns.joined(separator: ", "))")
             )
             collectionsUntilNextLook = 0
             return nil
         }
         do {
-            return try client.readOnly { transaction throws(PostgresError) in
+            return try client.readOnly(until: deadline) { transaction throws(PostgresError) in
                 try relation.verify(transaction)
                 return try transaction.query(query)
             }
         } catch {
             collectionsUntilNextLook = 0
-            guard let anomaly = Anomaly(error, readingTable: name) else { throw error }
-            anomalies.append(anomaly)
+            guard let problem = SourceProblem(error, readingTable: name) else { throw error }
+            problems.append(problem)
             return nil
         }
     }

@@ -1,3 +1,4 @@
+internal import Collection
 internal import Glibc
 
 /// Looks once at everything that is configured, by the readers and collectors of the exporter itself, and says line by

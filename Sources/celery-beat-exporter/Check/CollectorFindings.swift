@@ -1,6 +1,7 @@
 internal import Celery
 internal import Collection
 internal import Postgres
+internal import Reading
 internal import Redis
 
 /// What the looks of one collector say.
@@ -17,7 +18,7 @@ struct CollectorFindings {
     /// - Parameters:
     ///   - name: of the collector.
     ///   - server: what it reads from.
-    init(_ name: String, _ result: Result<Collected, CollectionError>, target: Target, server: ServerState) {
+    init(_ name: String, _ result: Result<Collected, SourceError>, target: Target, server: ServerState) {
         let collected: Collected
         switch result {
         case .failure(let error):
@@ -66,7 +67,7 @@ struct CollectorFindings {
     }
 
     /// What the server says without where and how it was asked, which the server's own line tells.
-    private static func cause(of error: CollectionError) -> String {
+    private static func cause(of error: SourceError) -> String {
         let mark = "SQLSTATE 42501: "
         guard error.reason == .permission, let start = error.description.firstRange(of: mark) else {
             return error.description

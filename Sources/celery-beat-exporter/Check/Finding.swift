@@ -1,5 +1,6 @@
 internal import Collection
 internal import Status
+internal import System
 
 /// One thing that `check` found.
 struct Finding: Equatable, Sendable {

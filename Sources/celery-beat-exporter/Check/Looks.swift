@@ -1,4 +1,5 @@
 internal import Collection
+internal import Reading
 internal import Synchronization
 internal import System
 
@@ -8,13 +9,16 @@ struct LookTimes {
     let repeatsUntil: ContinuousClock.Instant
     /// Then nothing is waited for any longer: something hangs that no deadline reaches, such as a name server.
     let endsAt: ContinuousClock.Instant
+    /// That each look may take.
+    let timeout: Duration
 
     /// - Parameters:
     ///   - patience: for how long looks are repeated.
-    ///   - timeout: of each question to a server; a look asks several.
+    ///   - timeout: that each look may take.
     init(patience: Duration, timeout: Duration) {
         repeatsUntil = .now + patience
         endsAt = repeatsUntil + timeout * 4
+        self.timeout = timeout
     }
 }
 
@@ -24,7 +28,7 @@ final class ServerLook: Sendable {
     /// Without user and password.
     let address: String
     let collectors: [CollectorLook]
-    private let probe: @Sendable () throws(CollectionError) -> ServerState
+    private let probe: @Sendable () throws(SourceError) -> ServerState
     private let outcome: Outcome<ServerState>
 
     init(
@@ -32,7 +36,7 @@ final class ServerLook: Sendable {
         address: String,
         collectors: [CollectorLook],
         _ times: LookTimes,
-        _ probe: @escaping @Sendable () throws(CollectionError) -> ServerState
+        _ probe: @escaping @Sendable () throws(SourceError) -> ServerState
     ) {
         self.name = name
         self.address = address
@@ -44,7 +48,7 @@ final class ServerLook: Sendable {
     /// - Parameter firstLooks: of the application's collectors.
     func start(_ firstLooks: FirstLooks) {
         let isStarted = WorkThread.detach { [self] in
-            let result = Result { () throws(CollectionError) in try probe() }
+            let result = Result { () throws(SourceError) in try probe() }
             outcome.set(result)
             switch result {
             case .success: for collector in collectors { collector.start(firstLooks) }
@@ -53,18 +57,18 @@ final class ServerLook: Sendable {
             }
         }
         guard !isStarted else { return }
-        outcome.set(.failure(CollectionError(.overLimit, ThreadShortage().description)))
+        outcome.set(.failure(SourceError(.overLimit, ThreadShortage().description)))
         for _ in collectors { firstLooks.note() }
     }
 
     /// Waits for the server.
-    var result: Result<ServerState, CollectionError> { outcome.value }
+    var result: Result<ServerState, SourceError> { outcome.value }
 }
 
 /// The looks of one collector.
 final class CollectorLook: Sendable {
     private let definition: CollectorDefinition
-    private let repeatsUntil: ContinuousClock.Instant
+    private let times: LookTimes
     private let outcome: Outcome<Collected>
     /// Then looks may end.
     private let looksUntil: ContinuousClock.Instant
@@ -76,7 +80,7 @@ final class CollectorLook: Sendable {
 
     init(_ definition: CollectorDefinition, _ times: LookTimes) {
         self.definition = definition
-        repeatsUntil = times.repeatsUntil
+        self.times = times
         outcome = Outcome(until: times.endsAt)
         looksUntil = .now + (definition.name == Scheduler.redbeat.rawValue ? Self.watchOfRedBeat : .zero)
     }
@@ -85,25 +89,25 @@ final class CollectorLook: Sendable {
 
     func start(_ firstLooks: FirstLooks) {
         let isStarted = WorkThread.detach { [self] in
-            outcome.set(Result { () throws(CollectionError) in try look(firstLooks) })
+            outcome.set(Result { () throws(SourceError) in try look(firstLooks) })
         }
         guard !isStarted else { return }
-        outcome.set(.failure(CollectionError(.overLimit, ThreadShortage().description)))
+        outcome.set(.failure(SourceError(.overLimit, ThreadShortage().description)))
         firstLooks.note()
     }
 
     /// Waits for the collector.
-    var result: Result<Collected, CollectionError> { outcome.value }
+    var result: Result<Collected, SourceError> { outcome.value }
 
     /// Looks until all is told, and once more if another collector was slower: it may have found what this one asks for.
-    private func look(_ firstLooks: FirstLooks) throws(CollectionError) -> Collected {
+    private func look(_ firstLooks: FirstLooks) throws(SourceError) -> Collected {
         var collector = definition.make()
-        var problems: [CollectionProblem] = []
+        var problems: [SourceProblem] = []
         var isFirst = true
         let never = Event()
         while true {
             let wasLast = firstLooks.areDone
-            let result = Result { () throws(CollectionError) in try collector.collect() }
+            let result = Result { () throws(SourceError) in try collector.collect(until: .now + times.timeout) }
             if isFirst { firstLooks.note() }
             isFirst = false
             var collected = try result.get()
@@ -111,7 +115,7 @@ final class CollectorLook: Sendable {
             problems += collected.problems.filter { !problems.contains($0) }
             collected.problems = problems
             let next = ContinuousClock.now + Self.pause
-            guard collected.isPreliminary || !wasLast || next < looksUntil, next < repeatsUntil else {
+            guard collected.isPreliminary || !wasLast || next < looksUntil, next < times.repeatsUntil else {
                 return collected
             }
             _ = never.wait(until: next)
@@ -136,7 +140,7 @@ final class FirstLooks: Sendable {
 
 /// What a thread brings, for another that waits for it.
 private final class Outcome<Value: Sendable>: Sendable {
-    private let result = Mutex<Result<Value, CollectionError>?>(nil)
+    private let result = Mutex<Result<Value, SourceError>?>(nil)
     private let isSet = Event()
     private let end: ContinuousClock.Instant
 
@@ -145,14 +149,14 @@ private final class Outcome<Value: Sendable>: Sendable {
         self.end = end
     }
 
-    func set(_ result: Result<Value, CollectionError>) {
+    func set(_ result: Result<Value, SourceError>) {
         self.result.withLock { $0 = result }
         isSet.raise()
     }
 
-    var value: Result<Value, CollectionError> {
+    var value: Result<Value, SourceError> {
         _ = isSet.wait(until: end)
         return result.withLock { $0 }
-            ?? .failure(CollectionError(.timeout, "no answer at all; does its host name resolve?"))
+            ?? .failure(SourceError(.timeout, "no answer at all; does its host name resolve?"))
     }
 }

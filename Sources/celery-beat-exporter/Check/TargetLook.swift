@@ -2,6 +2,7 @@ internal import Celery
 internal import Collection
 internal import Collectors
 internal import Postgres
+internal import Reading
 internal import Redis
 
 /// A look at one application. It begins when it is made, on threads of its own: one for each server and, once that has
@@ -34,12 +35,9 @@ final class TargetLook: Sendable {
         }
         func redis(_ name: String, _ address: RedisAddress, _ sources: Set<String>) -> ServerLook {
             ServerLook(name, address: address.redacted, collectors: looks(at: sources), times) {
-                () throws(CollectionError) in
-                do throws(RedisError) {
-                    return .redis(try RedisServerReader(client: RedisClient(address: address, limits: limits)).read())
-                } catch {
-                    throw CollectionError(error)
-                }
+                () throws(SourceError) in
+                let client = RedisClient(address: address, limits: limits)
+                return .redis(try RedisServerReader(client: client).read(until: .now + schedule.timeout))
             }
         }
         var servers: [ServerLook] = []
@@ -53,13 +51,9 @@ final class TargetLook: Sendable {
         if let address = target.database {
             servers.append(
                 ServerLook("database", address: address.redacted, collectors: looks(at: ["database"]), times) {
-                    () throws(CollectionError) in
+                    () throws(SourceError) in
                     let client = PostgresClient(address: address, timeout: schedule.timeout)
-                    do throws(PostgresError) {
-                        return .postgres(try PostgresServerReader(client: client).read())
-                    } catch {
-                        throw CollectionError(error)
-                    }
+                    return .postgres(try PostgresServerReader(client: client).read(until: .now + schedule.timeout))
                 }
             )
         }

@@ -1,6 +1,7 @@
 internal import Celery
 internal import Collection
 internal import Collectors
+internal import Reading
 internal import Redis
 internal import System
 
@@ -18,15 +19,15 @@ struct WatchedQueues: Collector {
         self.standing = standing
     }
 
-    mutating func collect() throws(CollectionError) -> Collected {
-        var collected = try collector.collect()
+    mutating func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected {
+        var collected = try collector.collect(until: deadline)
         guard !hasWatched else { return collected }
         hasWatched = true
         let waiting = MetricValues(collected.families).values("celery_queue_length", by: "queue_name")
             .filter { $0.value > 0 }.sorted { $0.value > $1.value }
         let never = Event()
-        do throws(RedisError) {
-            let outcome = try standing.look(at: waiting.map(\.label)) {
+        do throws(SourceError) {
+            let outcome = try standing.look(at: waiting.map(\.label), until: deadline + Self.patience) {
                 _ = never.wait(until: .now + Self.patience)
             }
             collected.problems += waiting.filter { outcome.queues.contains($0.label) }.map { queue in
@@ -39,13 +40,13 @@ struct WatchedQueues: Collector {
         return collected
     }
 
-    private static func problem(_ queue: String, messages: Int, hasWorkers: Bool?) -> CollectionProblem {
+    private static func problem(_ queue: String, messages: Int, hasWorkers: Bool?) -> SourceProblem {
         let worker =
             hasWorkers == false
             ? "no worker is connected to this database of the broker: start one"
             : "start a worker that takes from it, as celery -A APP worker -Q \(queue)"
         let count = "\(messages) \(messages == 1 ? "message waits" : "messages wait")"
-        return CollectionProblem(
+        return SourceProblem(
             .server,
             "\(queue): \(count), and nobody takes any; \(worker)"
         )

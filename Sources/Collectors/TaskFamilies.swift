@@ -1,36 +1,8 @@
 package import Celery
-package import Collection
 package import Exposition
-internal import Postgres
 
-/// How tasks fare, from a task table.
-package struct TaskCollector: Collector {
-    private let reader: TaskReader
-    private let durationBounds: [Double]
-
-    package init(reader: TaskReader, configuration: TaskConfiguration) {
-        self.reader = reader
-        durationBounds = configuration.durationBounds
-    }
-
-    package func collect() throws(CollectionError) -> Collected {
-        do {
-            let (state, anomalies) = try reader.read()
-            var collected = Collected(
-                state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
-                problems: anomalies.map { CollectionProblem($0) },
-                advice: reader.advice
-            )
-            collected.notes = reader.notes
-            return collected
-        } catch {
-            let failure = CollectionError(error)
-            // A large table without its index is read for too long: tell what would help.
-            guard failure.reason == .timeout, !reader.advice.isEmpty else { throw failure }
-            throw CollectionError(.timeout, "\(failure.description); \(reader.advice.joined(separator: "; "))")
-        }
-    }
-
+/// How tasks fare.
+package enum TaskFamilies {
     package static func families(of state: TaskState, durationBounds: [Double]) -> [MetricFamily] {
         func samples(_ values: (TaskAggregate) -> [(Label, Double)]) -> [Sample] {
             state.tasks.flatMap { task in

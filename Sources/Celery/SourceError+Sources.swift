@@ -1,11 +1,10 @@
-package import Celery
-package import Collection
 package import Postgres
+package import Reading
 package import Redis
 
-// How the errors of sources and the oddities of their data are counted.
+// How the errors of sources are counted.
 
-extension CollectionError {
+extension SourceError {
     package init(_ error: RedisError) {
         let reason: ErrorReason =
             switch error {
@@ -40,18 +39,17 @@ extension CollectionError {
     }
 }
 
-extension CollectionProblem {
-    package init(_ anomaly: Anomaly) {
-        let reason: ErrorReason =
-            switch anomaly.kind {
-            case .wrongType: .wrongType
-            case .malformed: .malformed
-            case .timeZone: .timeZone
-            case .overLimit: .overLimit
-            case .permission: .permission
-            case .timeout: .timeout
-            case .server: .server
-            }
-        self.init(reason, anomaly.description)
+extension PostgresClient {
+    /// `readOnly`, where nobody wants to know more of a failure than its source.
+    func sourceReadOnly<Value>(
+        until deadline: ContinuousClock.Instant,
+        _ relations: ReadableRelations = .tables,
+        _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
+    ) throws(SourceError) -> Value {
+        do throws(PostgresError) {
+            return try readOnly(until: deadline, relations, body)
+        } catch {
+            throw SourceError(error)
+        }
     }
 }

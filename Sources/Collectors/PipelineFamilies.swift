@@ -1,31 +1,8 @@
 package import Celery
-package import Collection
 package import Exposition
-internal import Postgres
 
 /// How pipelines fare, chains above all.
-package struct PipelineCollector: Collector {
-    private let reader: PipelineReader
-    private let durationBounds: [Double]
-
-    package init(reader: PipelineReader, configuration: TaskConfiguration) {
-        self.reader = reader
-        durationBounds = configuration.durationBounds
-    }
-
-    package func collect() throws(CollectionError) -> Collected {
-        do {
-            let (state, anomalies) = try reader.read()
-            return Collected(
-                state.map { Self.families(of: $0, durationBounds: durationBounds) } ?? [],
-                problems: anomalies.map { CollectionProblem($0) },
-                advice: reader.advice.map { [$0] } ?? []
-            )
-        } catch {
-            throw CollectionError(error)
-        }
-    }
-
+package enum PipelineFamilies {
     package static func families(of state: PipelineState, durationBounds: [Double]) -> [MetricFamily] {
         func samples(_ values: (PipelineAggregate) -> [(Label?, Double)]) -> [Sample] {
             state.pipelines.flatMap { pipeline in

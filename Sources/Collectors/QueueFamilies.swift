@@ -1,28 +1,8 @@
 package import Celery
-package import Collection
 package import Exposition
-internal import Redis
 
 /// How many messages wait in the broker.
-package struct QueueCollector: Collector {
-    private let reader: QueueReader
-
-    package init(reader: QueueReader) {
-        self.reader = reader
-    }
-
-    package func collect() throws(CollectionError) -> Collected {
-        do {
-            let (state, anomalies) = try reader.read()
-            var collected = Collected(Self.families(of: state), problems: anomalies.map { CollectionProblem($0) })
-            collected.isPreliminary = reader.isSearching
-            if let advice = reader.failoverAdvice { collected.advice.append(advice) }
-            return collected
-        } catch {
-            throw CollectionError(error)
-        }
-    }
-
+package enum QueueFamilies {
     package static func families(of state: QueueState) -> [MetricFamily] {
         [
             queueLength.with(

@@ -1,29 +1,8 @@
 package import Celery
-package import Collection
 package import Exposition
-internal import Postgres
 
 /// What workers and others recorded of themselves and of queues.
-package struct WorkerCollector: Collector {
-    private let reader: WorkerReader
-
-    package init(reader: WorkerReader) {
-        self.reader = reader
-    }
-
-    package func collect() throws(CollectionError) -> Collected {
-        do {
-            let (state, anomalies) = try reader.read()
-            return Collected(
-                state.map(Self.families) ?? [],
-                problems: anomalies.map { CollectionProblem($0) },
-                advice: reader.advice
-            )
-        } catch {
-            throw CollectionError(error)
-        }
-    }
-
+package enum WorkerFamilies {
     package static func families(of state: WorkerState) -> [MetricFamily] {
         func workers(_ family: MetricFamily, _ value: (WorkerStatus) -> Double?) -> MetricFamily {
             family.with(
