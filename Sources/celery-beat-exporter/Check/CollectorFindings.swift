@@ -68,11 +68,14 @@ struct CollectorFindings {
 
     /// What the server says without where and how it was asked, which the server's own line tells.
     private static func cause(of error: SourceError) -> String {
-        let mark = "SQLSTATE 42501: "
-        guard error.reason == .permission, let start = error.description.firstRange(of: mark) else {
+        guard error.reason == .permission, error.description.hasPrefix("query "),
+            let start = error.description.firstRange(of: ": ")
+        else {
             return error.description
         }
-        return String(error.description[start.upperBound...])
+        let cause = error.description[start.upperBound...]
+        let state = "SQLSTATE 42501: "
+        return String(cause.hasPrefix(state) ? cause.dropFirst(state.count) : cause)
     }
 
     private static func bounded(_ problems: [String]) -> [String] {
