@@ -3,10 +3,8 @@ import PackageDescription
 
 // The house. Data moves one way; each arrow is an import and none runs back:
 //
-//   celery-beat-exporter -> Collectors -> Celery -> Redis -> CHiredis, COpenSSL
-//           |                   |           `----> Postgres -> CLibPQ
-//           |                   `-> Collection -> Exposition
-//           |-> Status -> Collection
+//   celery-beat-exporter -> Metrics, Status -> Collection -> Celery -> Redis -> CHiredis, COpenSSL
+//           |                  `-> Exposition                  `----> Postgres -> CLibPQ
 //           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
 //           |-> Compression -> CZlib
 //           |-> YAML -> CYAML
@@ -62,24 +60,24 @@ let package = Package(
         .target(name: "Celery", dependencies: ["Reading", "Redis", "Postgres"], swiftSettings: strict),
         .target(
             name: "Collection",
-            dependencies: ["Reading", "Exposition", "System", logging],
+            dependencies: ["Celery", "Reading", "System", logging],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Metrics",
+            dependencies: ["Celery", "Collection", "Reading", "Exposition"],
             swiftSettings: strict
         ),
         .target(
             name: "Status",
-            dependencies: ["Collection", "Reading", "Exposition", "System"],
+            dependencies: ["Celery", "Collection", "Reading", "System"],
             resources: [.embedInCode("Page/page.css"), .embedInCode("Page/page.js")],
-            swiftSettings: strict
-        ),
-        .target(
-            name: "Collectors",
-            dependencies: ["Celery", "Collection", "Reading", "Exposition"],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Collectors", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP", "Compression", "YAML",
+                "Metrics", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP", "Compression", "YAML",
                 "Exposition", "Status", "System", "CArguments", "CExecInfo",
                 argumentParser, logging,
             ],
@@ -105,24 +103,24 @@ let package = Package(
         ),
         .testTarget(
             name: "CollectionTests",
-            dependencies: ["Collection", "Reading", "Exposition", "System", logging],
+            dependencies: ["Celery", "Collection", "Reading", "System", logging],
             swiftSettings: strict
         ),
         .testTarget(
             name: "StatusTests",
-            dependencies: ["Status", "Collection", "Reading", "Exposition"],
+            dependencies: ["Status", "Celery", "Collection", "Reading"],
             exclude: ["expected"],
             swiftSettings: strict
         ),
         .testTarget(
-            name: "CollectorsTests",
-            dependencies: ["Collectors", "Celery", "Reading", "Exposition"],
+            name: "MetricsTests",
+            dependencies: ["Metrics", "Collection", "Celery", "Reading", "Exposition"],
             swiftSettings: strict
         ),
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Collectors", "Collection", "Reading", "Status", "Redis", "Postgres",
+                "celery-beat-exporter", "Celery", "Metrics", "Collection", "Reading", "Status", "Redis", "Postgres",
                 "HTTP", "YAML", "Exposition", "System", "LyingRedis",
                 argumentParser, logging,
             ],
@@ -131,7 +129,7 @@ let package = Package(
         .testTarget(
             name: "ExporterTests",
             dependencies: [
-                "celery-beat-exporter", "Collectors", "Collection", "Celery", "Reading", "Redis", "HTTP", "Exposition",
+                "celery-beat-exporter", "Collection", "Celery", "Reading", "Redis", "HTTP",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -18,18 +18,18 @@ struct CollectionJournal {
         self.logger = logger
     }
 
-    mutating func note(_ result: Result<Collected, SourceError>) {
+    mutating func note<State>(_ result: Result<Reading<State>, SourceError>) {
         switch result {
-        case .success(let collected):
+        case .success(let reading):
             if failure != nil { logger.info("collection works again", metadata: ["failures": "\(failures)"]) }
             failure = nil
             failures = 0
-            for problem in collected.problems {
+            for problem in reading.problems {
                 tell(problem.description, "problem in the data", metadata: ["reason": "\(problem.reason.rawValue)"])
             }
-            for advice in collected.advice { tell(advice.cut(), "advice") }
+            for advice in reading.advice { tell(advice.cut(), "advice") }
             // There is nothing to fix.
-            for note in collected.notes { tell(note.cut(), "note", at: .info) }
+            for note in reading.notes { tell(note.cut(), "note", at: .info) }
         case .failure(let error):
             failures += 1
             // A failure that has changed its face is news.

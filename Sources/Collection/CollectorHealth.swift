@@ -10,12 +10,10 @@ package struct CollectorHealth: Equatable, Sendable {
     package private(set) var hasEnded = false
     /// Whether the last one succeeded.
     package private(set) var isSuccess = false
-    /// Whether any ever brought families: what it looks for has been there.
-    package private(set) var hasBroughtFamilies = false
+    /// Whether any ever brought a state: what it looks for has been there.
+    package private(set) var hasBroughtState = false
     /// Whether another collection may soon tell more than the last one.
     package private(set) var isPreliminary = false
-    /// Whether the last collection found nothing of what it looks for.
-    package private(set) var isEmptyHanded = false
     package private(set) var lastSuccess: Double?
     /// When the first of the failures in a row came; nil while it succeeds.
     package private(set) var failingSince: Double?
@@ -24,6 +22,11 @@ package struct CollectorHealth: Equatable, Sendable {
     /// What the last collection met with that spoils single values, and what it advises: at most `maximumNotes` lines, which
     /// may quote foreign data.
     package private(set) var notes: [String] = []
+
+    /// Seconds that the last collection took.
+    package private(set) var duration = 0.0
+    /// What went wrong in all collections together.
+    package private(set) var errors: [ErrorReason: Int] = [:]
 
     /// Problems quote foreign data, so their number is bounded.
     package static let maximumNotes = 10
@@ -34,25 +37,31 @@ package struct CollectorHealth: Equatable, Sendable {
     }
 
     /// Takes in how a collection ended.
-    package mutating func note(_ result: Result<Collected, SourceError>, at time: Double) {
+    /// - Parameter duration: seconds that it took.
+    package mutating func note<State>(
+        _ result: Result<Reading<State>, SourceError>,
+        at time: Double,
+        took duration: Double = 0
+    ) {
         hasEnded = true
+        self.duration = duration
         switch result {
-        case .success(let collected):
+        case .success(let reading):
             isSuccess = true
-            hasBroughtFamilies = hasBroughtFamilies || !collected.families.isEmpty
-            isPreliminary = collected.isPreliminary
-            isEmptyHanded = collected.isEmptyHanded
+            hasBroughtState = hasBroughtState || reading.state != nil
+            isPreliminary = reading.isPreliminary
             lastSuccess = time
             failingSince = nil
             error = nil
-            let texts = collected.problems.map(\.description) + collected.advice.map { $0.cut() }
+            let texts = reading.problems.map(\.description) + reading.advice.map { $0.cut() }
             notes = Array(texts.prefix(Self.maximumNotes))
+            for problem in reading.problems { errors[problem.reason, default: 0] += 1 }
         case .failure(let error):
             isSuccess = false
             isPreliminary = false
-            isEmptyHanded = false
             failingSince = failingSince ?? time
             self.error = error
+            errors[error.reason, default: 0] += 1
             notes = []
         }
     }

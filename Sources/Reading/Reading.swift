@@ -23,11 +23,22 @@ package struct Reading<State: Sendable>: Sendable {
         self.notes = notes
         self.isPreliminary = isPreliminary
     }
+
+    /// The same with another state.
+    package func map<Other: Sendable>(_ transform: (State) -> Other) -> Reading<Other> {
+        Reading<Other>(
+            state.map(transform),
+            problems: problems,
+            advice: advice,
+            notes: notes,
+            isPreliminary: isPreliminary
+        )
+    }
 }
 
 /// Reads one thing from a source, again and again. It is made and called on one thread, one call at a time, so that it may
 /// keep what it learns, and may block.
-package protocol Reader<State> {
+package protocol Reader<State>: SendableMetatype {
     associatedtype State: Sendable
 
     /// - Parameter deadline: when whatever it asks the source must have been answered.

@@ -1,3 +1,4 @@
+internal import Celery
 package import Collection
 internal import Reading
 
@@ -162,7 +163,7 @@ extension ApplicationStatus {
     package var verdict: Verdict {
         if beats.contains(where: { $0.life == .dead }) { return .dead }
         if beats.contains(where: { $0.life == .notFound }) { return .notFound }
-        let watchers = collectors.filter { Self.schedulers.contains($0.name) }
+        let watchers = collectors.filter { Scheduler(rawValue: $0.name) != nil }
         if beats.isEmpty {
             if watchers.contains(where: { !$0.hasEnded }) { return .pending }
             return watchers.contains { !$0.isSuccess } ? .unknown : .none
@@ -185,9 +186,6 @@ extension ApplicationStatus {
     package var lockTimeToLive: Double? {
         beats.lazy.compactMap { $0.lock?.timeToLive }.first
     }
-
-    /// The schedulers, which are the names of the collectors that watch them.
-    static let schedulers = ["redbeat", "django", "evidence", "ping"]
 }
 
 extension CollectorHealth {

@@ -21,10 +21,10 @@ struct BeatFinder {
     }
 
     /// - Parameter schedulers: of which nothing was found; their servers answer.
-    func search(for schedulers: Set<String>) -> BeatSearch {
+    func search(for schedulers: Set<Scheduler>) -> BeatSearch {
         var search = BeatSearch()
-        if schedulers.contains(Scheduler.redbeat.rawValue) { searchRedis(&search) }
-        if schedulers.contains(Scheduler.django.rawValue), let address = target.database {
+        if schedulers.contains(.redbeat) { searchRedis(&search) }
+        if schedulers.contains(.django), let address = target.database {
             searchPostgres(address, &search)
         }
         return search

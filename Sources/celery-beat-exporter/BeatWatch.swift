@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 internal import Logging
 internal import Status
@@ -7,7 +8,7 @@ internal import Synchronization
 /// must not learn by the first outage that it watched nothing.
 final class BeatWatch: Sendable {
     private struct State {
-        var found: Set<String> = []
+        var found: Set<Scheduler> = []
         /// The last search; nil while no beat is missed.
         var search: BeatSearch?
         var searches = 0
@@ -15,7 +16,7 @@ final class BeatWatch: Sendable {
     }
 
     private let target: Target
-    private let snapshot: Snapshot
+    private let snapshot: CurrentSnapshot
     private let timeout: Duration
     private let logger: Logger
     private let state = Mutex(State())
@@ -23,7 +24,7 @@ final class BeatWatch: Sendable {
     /// Between two searches, from the first on: each walks over all keys of a Redis.
     private static let pauses: [Duration] = [.seconds(600), .seconds(3600)]
 
-    init(_ target: Target, _ snapshot: Snapshot, timeout: Duration, logger: Logger) {
+    init(_ target: Target, _ snapshot: CurrentSnapshot, timeout: Duration, logger: Logger) {
         self.target = target
         self.snapshot = snapshot
         self.timeout = timeout
@@ -35,13 +36,15 @@ final class BeatWatch: Sendable {
 
     /// Looks at what collections have brought and, where it is time, elsewhere. Never called by two threads at once.
     func look() {
-        let beats = BeatsFound(snapshot.collectors, expected: target.expectedSchedulers)
+        let beats = BeatsFound(snapshot.value, expected: target.expectedSchedulers)
         let (news, isTime) = state.withLock { state in
             defer { state.found = beats.found }
             if beats.missed.isEmpty { state.search = nil }
             return (beats.found.subtracting(state.found), !beats.missed.isEmpty && .now >= state.nextSearch)
         }
-        for scheduler in news.sorted() { logger.info("beat found", metadata: ["scheduler": "\(scheduler)"]) }
+        for scheduler in Scheduler.allCases where news.contains(scheduler) {
+            logger.info("beat found", metadata: ["scheduler": "\(scheduler.rawValue)"])
+        }
         guard isTime else { return }
         let search = BeatFinder(target, timeout: timeout).search(for: beats.missed)
         let isNews = state.withLock { state in
@@ -79,18 +82,18 @@ final class BeatWatch: Sendable {
     }
 }
 
-/// Which schedulers were found, by how their collectors fare.
+/// Which schedulers were found.
 struct BeatsFound: Equatable {
-    private(set) var found: Set<String> = []
+    private(set) var found: Set<Scheduler> = []
     /// Those that have to be there, and nothing was found of them; where none has to be there and none is, all that were looked
     /// for. Empty as long as a source cannot be read that could tell.
-    private(set) var missed: Set<String> = []
+    private(set) var missed: Set<Scheduler> = []
 
-    init(_ collectors: [CollectorHealth], expected: Set<String>) {
-        let watchers = collectors.filter { Scheduler(rawValue: $0.name) != nil }
-        found = Set(watchers.filter { $0.isSuccess && !$0.isEmptyHanded }.map(\.name))
+    init(_ snapshot: Snapshot, expected: Set<Scheduler>) {
+        let watchers = snapshot.collectors.filter { Scheduler(rawValue: $0.name) != nil }
+        found = Set(snapshot.states.beats.filter { !$0.value.isNowhere }.keys)
         guard !watchers.isEmpty, watchers.allSatisfy(\.isSuccess) else { return }
-        let emptyHanded = Set(watchers.filter(\.isEmptyHanded).map(\.name))
+        let emptyHanded = Set(watchers.compactMap { Scheduler(rawValue: $0.name) }).subtracting(found)
         missed = found.isEmpty ? emptyHanded : emptyHanded.intersection(expected)
     }
 }

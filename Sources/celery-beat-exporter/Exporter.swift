@@ -1,5 +1,4 @@
 internal import Collection
-internal import Collectors
 internal import HTTP
 internal import Logging
 internal import Synchronization
@@ -50,7 +49,9 @@ final class Exporter: Sendable {
 
     /// Whether the first collection of every source has ended, in success or failure.
     var isComplete: Bool {
-        state.withLock { $0.target.snapshot.isComplete && $0.targets.values.allSatisfy(\.snapshot.isComplete) }
+        state.withLock {
+            $0.target.snapshot.value.isComplete && $0.targets.values.allSatisfy(\.snapshot.value.isComplete)
+        }
     }
 
     func start() throws(ThreadShortage) {
@@ -134,8 +135,8 @@ final class Exporter: Sendable {
         _ reloads: ConfigurationReloads,
         _ logger: Logger
     ) -> RunningTarget {
-        let process = CollectorDefinition(name: "process", source: nil) {
-            ProcessCollector(version: Version.current, reloads: reloads)
+        let process = ReaderDefinition("process", source: nil, \.process) { _ in
+            ProcessReader(version: Version.current, reloads: reloads)
         }
         return RunningTarget(
             configuration.target,

@@ -2,20 +2,25 @@ internal import Collection
 internal import Compression
 internal import Exposition
 internal import HTTP
+internal import Metrics
 internal import Synchronization
 
 /// A snapshot as it is served: encoded once for each change and representation, however often it is asked for.
 final class MetricsPage: Sendable {
     private struct Encoded {
         var generation: Int
+        var families: [MetricFamily] = []
+        var droppedSeries = 0
         var responses: [Representation: HTTPResponse] = [:]
     }
 
-    private let snapshot: Snapshot
+    private let snapshot: CurrentSnapshot
+    private let settings: MetricSettings
     private let encoded = Mutex(Encoded(generation: -1))
 
-    init(_ snapshot: Snapshot) {
+    init(_ snapshot: CurrentSnapshot, _ settings: MetricSettings) {
         self.snapshot = snapshot
+        self.settings = settings
     }
 
     func response(in representation: Representation) -> HTTPResponse {
@@ -23,9 +28,16 @@ final class MetricsPage: Sendable {
             if encoded.generation == snapshot.generation, let response = encoded.responses[representation] {
                 return response
             }
-            let (families, _, generation) = snapshot.gather()
-            if encoded.generation != generation { encoded = Encoded(generation: generation) }
-            let response = Self.response(families, in: representation)
+            let snapshot = snapshot.value
+            if encoded.generation != snapshot.generation {
+                let families = SnapshotFamilies(snapshot, settings, droppedBefore: encoded.droppedSeries)
+                encoded = Encoded(
+                    generation: snapshot.generation,
+                    families: families.families,
+                    droppedSeries: families.droppedSeries
+                )
+            }
+            let response = Self.response(encoded.families, in: representation)
             encoded.responses[representation] = response
             return response
         }

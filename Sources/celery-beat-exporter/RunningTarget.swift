@@ -3,31 +3,31 @@ internal import HTTP
 internal import Logging
 internal import Status
 
-/// One application that is being watched: its collectors on their threads, and what they brought.
+/// One application that is being watched: its readers on their threads, and what they concluded.
 final class RunningTarget: Sendable {
     let target: Target
-    let snapshot: Snapshot
+    let snapshot: CurrentSnapshot
     private let page: MetricsPage
-    private let loops: [CollectorLoop]
+    private let loops: [ReaderLoop]
     let beatWatch: BeatWatch
 
     /// - Parameters:
-    ///   - others: collectors beside those that watch the application.
+    ///   - others: readers beside those that watch the application.
     ///   - logger: names the application where there are several.
     init(
         _ target: Target,
         _ schedule: CollectionSchedule,
         identity: String,
-        others: [CollectorDefinition] = [],
+        others: [ReaderDefinition] = [],
         logger: Logger
     ) {
         self.target = target
-        let definitions = others + CollectorList.collectors(for: target, schedule, identity: identity)
-        let snapshot = Snapshot(collectors: definitions, validity: schedule.interval * 2 + schedule.timeout * 4)
+        let definitions = others + ReaderList.readers(for: target, schedule, identity: identity)
+        let snapshot = CurrentSnapshot(definitions, validity: schedule.interval * 2 + schedule.timeout * 4)
         self.snapshot = snapshot
-        page = MetricsPage(snapshot)
+        page = MetricsPage(snapshot, target.metrics)
         beatWatch = BeatWatch(target, snapshot, timeout: schedule.timeout, logger: logger)
-        loops = definitions.map { CollectorLoop($0, into: snapshot, schedule, logger: logger) }
+        loops = definitions.map { ReaderLoop($0, into: snapshot, schedule, logger: logger) }
     }
 
     /// Starts what does not run yet: threads may have been short.
@@ -42,12 +42,11 @@ final class RunningTarget: Sendable {
 
     /// What is known of the application now, by the exporter's clock.
     func status(named name: String?, at time: Double) -> ApplicationStatus {
-        let (families, collectors, _) = snapshot.gather()
-        return ApplicationStatus(
+        ApplicationStatus(
             target: name,
-            families: families,
-            collectors: collectors,
+            snapshot: snapshot.value,
             expectedSchedulers: target.expectedSchedulers,
+            maximumEntries: target.maximumEntrySeries,
             search: beatWatch.search,
             time: time
         )

@@ -1,4 +1,5 @@
 internal import Celery
+internal import Metrics
 internal import Postgres
 internal import Redis
 
@@ -27,14 +28,19 @@ struct Target: Equatable, Sendable {
     /// Whether there is anything to read.
     var hasSources: Bool { redBeatAddress != nil || database != nil }
 
+    /// What is shown of what is read.
+    var metrics: MetricSettings {
+        MetricSettings(maximumEntrySeries: maximumEntrySeries, durationBounds: tasks.durationBounds)
+    }
+
     /// The schedulers that must be there, also while there is no sign of them.
-    var expectedSchedulers: Set<String> {
-        if let schedulers { return Set(schedulers.map(\.rawValue)) }
+    var expectedSchedulers: Set<Scheduler> {
+        if let schedulers { return schedulers }
         var expected: Set<Scheduler> = []
         if redBeat.isExpected { expected.insert(.redbeat) }
         if !expectedEntries.isEmpty { expected.insert(.evidence) }
         if pingPattern != nil { expected.insert(.ping) }
-        return Set(expected.map(\.rawValue))
+        return expected
     }
 
     /// Seconds of `beat_max_loop_interval` of a beat with django-celery-beat; nil for its default.
@@ -49,12 +55,4 @@ struct Target: Equatable, Sendable {
     func looksFor(_ scheduler: Scheduler) -> Bool {
         schedulers?.contains(scheduler) ?? true
     }
-}
-
-/// The schedulers, by the label that their metrics carry.
-enum Scheduler: String, CaseIterable {
-    case redbeat
-    case django
-    case evidence
-    case ping
 }

@@ -36,7 +36,7 @@ import Testing
         let reader = QueueReader(
             client: client(answer),
             configuration: configuration,
-            scheduledQueues: SharedQueueNames()
+            scheduledQueues: { [:] }
         )
         let reading = try reader.read(until: .now + .seconds(60))
         return (try #require(reading.state), reading.problems)

@@ -34,14 +34,18 @@ import Testing
             collector: "beat",
             logger: Logger(label: "t") { _ in KeepingHandler(lines: lines) }
         )
-        var fine = Collected([], problems: [SourceProblem(.malformed, "entry x")], advice: ["make an index"])
-        fine.notes = ["reads task_info"]
-        let timeout = SourceError(.timeout, "no answer")
+        let fine = Reading<Int>(
+            nil,
+            problems: [SourceProblem(.malformed, "entry x")],
+            advice: ["make an index"],
+            notes: ["reads task_info"]
+        )
+        func failure(_ reason: ErrorReason) -> Result<Reading<Int>, SourceError> { .failure(SourceError(reason, "x")) }
         for _ in 0..<3 { journal.note(.success(fine)) }
-        for _ in 0..<3 { journal.note(.failure(timeout)) }
-        journal.note(.failure(SourceError(.connect, "refused")))
+        for _ in 0..<3 { journal.note(failure(.timeout)) }
+        journal.note(failure(.connect))
         for _ in 0..<2 { journal.note(.success(fine)) }
-        journal.note(.failure(timeout))
+        journal.note(failure(.timeout))
         #expect(
             lines.all == [
                 "warning problem in the data entry x", "warning advice make an index",
@@ -59,7 +63,8 @@ import Testing
             logger: Logger(label: "t") { _ in KeepingHandler(lines: lines) }
         )
         for number in 0..<5000 {
-            journal.note(.success(Collected([], problems: [SourceProblem(.malformed, "entry \(number)")])))
+            let problem = SourceProblem(.malformed, "entry \(number)")
+            journal.note(.success(Reading<Int>(nil, problems: [problem])))
         }
         #expect(lines.all.count == 1001)
     }

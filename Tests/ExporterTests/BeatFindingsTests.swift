@@ -1,5 +1,5 @@
 import Collection
-import Collectors
+import Reading
 import Redis
 import Testing
 
@@ -43,14 +43,12 @@ import Testing
         _ state: BeatState,
         target: Target = Target(),
         server: ServerState = .redis(RedisServerState(version: "Redis 7.0.15", roundTrip: .zero)),
-        isEmptyHanded: Bool = false
+        isNowhere: Bool = false
     ) -> [String] {
-        var collected = Collected(
-            BeatFamilies.families(of: state, scheduler: scheduler.rawValue, maximumEntrySeries: 10)
-        )
-        collected.isPreliminary = state.isPreliminary
-        collected.isEmptyHanded = isEmptyHanded
-        let found = CollectorFindings(scheduler.rawValue, .success(collected), target: target, server: server)
+        var state = state
+        state.isNowhere = isNowhere
+        let reading = Reading<StateChange>({ [state] in $0.beats[scheduler] = state })
+        let found = CollectorFindings(scheduler.rawValue, .success(reading), target: target, server: server)
         #expect(found.isOfBeat)
         #expect(found.findings.allSatisfy { $0.subject == scheduler.rawValue })
         return found.findings.map { (["\($0.level.rawValue) \($0.text)"] + $0.details).joined(separator: "\n") }
@@ -129,10 +127,10 @@ import Testing
         state.schedule?.entryCount = 0
         var target = Target()
         target.redBeatAddress = try RedisAddress(url: "redis://cache:6379/2")
-        let found = findings(.redbeat, state, target: target, isEmptyHanded: true)
+        let found = findings(.redbeat, state, target: target, isNowhere: true)
         #expect(found == ["FAIL nothing of RedBeat was found under the prefix redbeat: in database 2"])
         #expect(
-            findings(.django, state, isEmptyHanded: true) == ["FAIL no tables of django-celery-beat were found here"]
+            findings(.django, state, isNowhere: true) == ["FAIL no tables of django-celery-beat were found here"]
         )
     }
 

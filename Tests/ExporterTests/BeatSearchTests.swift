@@ -1,46 +1,59 @@
 import Collection
-import Exposition
 import Reading
 import Redis
 import Status
 import Testing
 
+@testable import Celery
 @testable import celery_beat_exporter
 
 @Suite struct BeatSearchTests {
+    /// - Parameter isEmptyHanded: nil where the source cannot be read.
     private func collector(_ name: String, isEmptyHanded: Bool?) -> CollectorHealth {
         var health = CollectorHealth(name: name, source: "s")
-        guard let isEmptyHanded else {
-            health.note(.failure(SourceError(.connect, "away")), at: 1)
-            return health
-        }
-        var collected = Collected([])
-        collected.isEmptyHanded = isEmptyHanded
-        health.note(.success(collected), at: 1)
+        let result: Result<Reading<Int>, SourceError> =
+            isEmptyHanded == nil ? .failure(SourceError(.connect, "away")) : .success(Reading(nil))
+        health.note(result, at: 1)
         return health
     }
 
     @Test(
         arguments: [
-            ([true, true], [], [], ["redbeat", "django"]), ([true, false], [], ["django"], []),
-            ([true, false], ["redbeat"], ["django"], ["redbeat"]),
-            ([false, false], ["redbeat"], ["redbeat", "django"], []),
+            ([true, true], [], [], [.redbeat, .django]), ([true, false], [], [.django], []),
+            ([true, false], [.redbeat], [.django], [.redbeat]),
+            ([false, false], [.redbeat], [.redbeat, .django], []),
             // Whoever cannot be read might tell.
-            ([true, nil], ["redbeat"], [], []), ([false, nil], [], ["redbeat"], []),
-        ] as [([Bool?], Set<String>, Set<String>, Set<String>)]
+            ([true, nil], [.redbeat], [], []), ([false, nil], [], [.redbeat], []),
+        ] as [([Bool?], Set<Scheduler>, Set<Scheduler>, Set<Scheduler>)]
     )
     func whichBeatsAreMissed(
         emptyHanded: [Bool?],
-        expected: Set<String>,
-        found: Set<String>,
-        missed: Set<String>
+        expected: Set<Scheduler>,
+        found: Set<Scheduler>,
+        missed: Set<Scheduler>
     ) {
-        let collectors = zip(["redbeat", "django"], emptyHanded).map { collector($0, isEmptyHanded: $1) }
-        let beats = BeatsFound(collectors + [collector("tasks", isEmptyHanded: false)], expected: expected)
+        let schedulers = zip([Scheduler.redbeat, .django], emptyHanded)
+        var snapshot = Snapshot(
+            collectors: schedulers.map { collector($0.rawValue, isEmptyHanded: $1) }
+                + [collector("tasks", isEmptyHanded: false)]
+        )
+        for (scheduler, isEmptyHanded) in schedulers where isEmptyHanded == false {
+            snapshot.states.beats[scheduler] = BeatState(time: 1, grace: 2)
+        }
+        let beats = BeatsFound(snapshot, expected: expected)
         #expect(beats.found == found)
         #expect(beats.missed == missed)
-        #expect(BeatsFound([CollectorHealth(name: "redbeat", source: "s")], expected: []).missed == [])
-        #expect(BeatsFound([], expected: []).missed == [])
+        let pending = Snapshot(collectors: [CollectorHealth(name: "redbeat", source: "s")])
+        #expect(BeatsFound(pending, expected: []).missed == [])
+        #expect(BeatsFound(Snapshot(collectors: []), expected: []).missed == [])
+    }
+
+    /// What is known of a scheduler's state although nothing of it is there.
+    @Test func aBeatThatIsNowhereIsMissed() {
+        var snapshot = Snapshot(collectors: [collector("redbeat", isEmptyHanded: true)])
+        snapshot.states.beats[.redbeat] = BeatState(time: 1, isNowhere: true, grace: 2)
+        let beats = BeatsFound(snapshot, expected: [.redbeat])
+        #expect(beats.found == [] && beats.missed == [.redbeat])
     }
 
     @Test func whatASearchSays() {

@@ -1,5 +1,4 @@
 import Collection
-import Collectors
 import Reading
 import Testing
 
@@ -14,16 +13,6 @@ import Testing
         )
         #expect(Finding(.ok, "database", "x").lines(width: 3) == ["ok    database  x"])
         #expect(Finding(.warning, "", String(repeating: "x", count: 5000)).lines(width: 0)[0].count < 1100)
-    }
-
-    @Test(
-        arguments: [
-            (3, 3), (-2, -2), (0x1p63, 1_000_000_000_000_000_000), (-0x1p64, -1_000_000_000_000_000_000), (.nan, 0),
-            (.infinity, 1_000_000_000_000_000_000),
-        ] as [(Double, Int)]
-    )
-    func aCountIsWhateverAServerSays(value: Double, count: Int) {
-        #expect(Int(bounding: value) == count)
     }
 
     @Test func longTextsAreFoldedAndCommandsAreNot() {
@@ -117,8 +106,16 @@ import Testing
 @Suite struct CollectorFindingsTests {
     private let server = ServerState.redis(RedisServerState(version: nil, roundTrip: .zero))
 
-    private func findings(_ name: String, _ collected: Collected, _ target: Target = Target()) -> [Finding] {
-        CollectorFindings(name, .success(collected), target: target, server: server).findings
+    private func findings(
+        _ name: String,
+        _ reading: Reading<StateChange>,
+        _ target: Target = Target()
+    ) -> [Finding] {
+        CollectorFindings(name, .success(reading), target: target, server: server).findings
+    }
+
+    private func reading(_ state: QueueState) -> Reading<StateChange> {
+        Reading<StateChange>({ $0.queues = state })
     }
 
     private func queue(_ name: String, _ length: Int) -> QueueDepth {
@@ -134,14 +131,14 @@ import Testing
             oldestUnacked: nil,
             visibilityTimeout: 3600
         )
-        var collected = Collected(QueueFamilies.families(of: state))
+        var reading = reading(state)
         let text = "3 queues: celery 3 (found), zzz 3 (found), mail 0 (named); 2 unacknowledged"
-        #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text)])
-        collected.isPreliminary = true
+        #expect(findings("queues", reading, target) == [Finding(.ok, "queues", text)])
+        reading.isPreliminary = true
         let search = "the search through all keys for more has not ended"
-        #expect(findings("queues", collected, target) == [Finding(.ok, "queues", text, [search])])
+        #expect(findings("queues", reading, target) == [Finding(.ok, "queues", text, [search])])
         #expect(
-            findings("queues", Collected([])) == [
+            findings("queues", self.reading(QueueState(queues: [], visibilityTimeout: 1))) == [
                 Finding(
                     .warning,
                     "queues",
@@ -160,17 +157,19 @@ import Testing
             visibilityTimeout: 1
         )
         let problems = (0..<100).map { SourceProblem(.malformed, "p\($0)") }
-        let found = findings("queues", Collected(QueueFamilies.families(of: state), problems: problems))
+        var reading = reading(state)
+        reading.problems = problems
+        let found = findings("queues", reading)
         #expect(found.count == 12)
         #expect(found[0].text.hasPrefix("100 queues: q99 99 (found), ") && found[0].text.hasSuffix(", and 90 more"))
         #expect(found[11] == Finding(.warning, "queues", "and 90 more problems like these"))
     }
 
     @Test func problemsAdviceAndNotes() {
-        var collected = Collected([], problems: [SourceProblem(.permission, "p")], advice: ["a"])
-        collected.notes = ["n"]
+        let problems = [SourceProblem(.permission, "p")]
+        let reading = Reading<StateChange>(nil, problems: problems, advice: ["a"], notes: ["n"])
         #expect(
-            findings("tasks", collected) == [
+            findings("tasks", reading) == [
                 Finding(.warning, "tasks", "p"), Finding(.warning, "tasks", "a"), Finding(.ok, "tasks", "n"),
             ]
         )
@@ -182,7 +181,12 @@ import Testing
         #expect(redbeat.findings == [Finding(.failure, "redbeat", "it hangs", cause: .access)])
         #expect(redbeat.isOfBeat)
         #expect(!CollectorFindings("tasks", .failure(error), target: Target(), server: server).isOfBeat)
-        let nothing = CollectorFindings("redbeat", .success(Collected([])), target: Target(), server: server)
+        let nothing = CollectorFindings(
+            "redbeat",
+            .success(Reading<StateChange>(nil)),
+            target: Target(),
+            server: server
+        )
         #expect(nothing.findings.isEmpty && !nothing.isOfBeat)
         let denied = SourceError(.permission, "query PostgreSQL at h, database d: SQLSTATE 42501: no; run: GRANT x")
         #expect(

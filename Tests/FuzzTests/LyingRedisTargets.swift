@@ -7,7 +7,7 @@ import Synchronization
 
 @testable import Celery
 @testable import Collection
-@testable import Collectors
+@testable import Metrics
 
 /// What reads a Redis, and all that is shown of what was read, before one that lies: extremes of numbers, other types,
 /// fewer and more elements than were asked for, truncated and nested replies.
@@ -26,10 +26,9 @@ let lyingRedisTargets = [
         lies(bytes) { client in
             var configuration = QueueConfiguration()
             configuration.names = ["mail"]
-            return ReaderCollector(
-                QueueReader(client: client, configuration: configuration, scheduledQueues: SharedQueueNames()),
-                families: QueueFamilies.families
-            )
+            return ReaderDefinition("queues", source: "broker", \.queues) { [configuration] _ in
+                QueueReader(client: client(), configuration: configuration, scheduledQueues: { [:] })
+            }
         }
     },
     FuzzTarget("lying-redis-ping", bytes: Liar.corpus) { bytes in
@@ -41,11 +40,9 @@ let lyingRedisTargets = [
                 grace: 2,
                 keys: KombuKeys()
             )
-            return BeatCollector(
-                "ping",
-                BeatPingReader(client: client, configuration: configuration),
-                maximumEntrySeries: 0
-            )
+            return ReaderDefinition("ping", source: "broker", \.beats[.ping]) { _ in
+                BeatPingReader(client: client(), configuration: configuration)
+            }
         }
     },
     FuzzTarget("lying-redis-search", bytes: Liar.corpus) { bytes in
@@ -90,13 +87,14 @@ let lyingRedisTargets = [
 private let server = LyingRedis()
 private let limits = RedisLimits(timeout: .seconds(20), replyBytes: 1 << 20, receivedBytes: 8 << 20)
 
-private func beat(_ configuration: RedBeatConfiguration) -> @Sendable (RedisClient) -> any Collector {
+/// Makes a client of the server that lies.
+private typealias Client = @Sendable () -> RedisClient
+
+private func beat(_ configuration: RedBeatConfiguration) -> @Sendable (@escaping Client) -> ReaderDefinition {
     { client in
-        BeatCollector(
-            "redbeat",
-            RedBeatReader(client: client, configuration: configuration),
-            maximumEntrySeries: 100
-        )
+        ReaderDefinition("redbeat", source: "redbeat", \.beats[.redbeat]) { _ in
+            RedBeatReader(client: client(), configuration: configuration)
+        }
     }
 }
 
@@ -116,31 +114,35 @@ private func asked(_ input: [UInt8], _ ask: (RedisAddress) throws -> String?) ->
     }
 }
 
-/// Collects three times, and shows what was collected in each way that there is.
-private func lies(_ input: [UInt8], to collector: @Sendable (RedisClient) -> any Collector) -> String? {
+/// Reads three times, and shows what was concluded in each way that there is.
+private func lies(_ input: [UInt8], to definition: @Sendable (@escaping Client) -> ReaderDefinition) -> String? {
     asked(input) { address in
-        var collector = collector(RedisClient(address: address, limits: limits))
-        var health = CollectorHealth(name: "redbeat", source: "redbeat")
+        let definition = definition { RedisClient(address: address, limits: limits) }
+        let current = CurrentSnapshot([definition], validity: .seconds(60))
+        let reader = definition.make { current.value }
         for _ in 0..<3 {
-            let result = Result { () throws(SourceError) in try collector.collect(until: .now + limits.timeout) }
-            health.note(result, at: 1_795_221_950)
-            guard case .success(let collected) = result else { continue }
-            for family in collected.families {
+            let result = Result { () throws(SourceError) in try reader.read(.now + limits.timeout) }
+            current.publish(definition.name, result, took: 0)
+            guard case .success(let reading) = result else { continue }
+            let snapshot = current.value
+            let settings = MetricSettings(maximumEntrySeries: 100, durationBounds: [])
+            let families = SnapshotFamilies(snapshot, settings).families
+            for family in families {
                 for sample in family.samples {
                     guard sample.value.isFinite else { return "\(family.name) is \(sample.value)" }
                     let length = sample.labels.map(\.value.utf8.count).max() ?? 0
                     guard length <= 1000 else { return "\(family.name) has a label of \(length) bytes" }
                 }
             }
-            if let long = collected.problems.first(where: { $0.description.utf8.count > 3000 }) {
+            if let long = reading.problems.first(where: { $0.description.utf8.count > 3000 }) {
                 return "a problem of \(long.description.utf8.count) bytes"
             }
-            for format in ExpositionFormat.allCases { _ = format.encode(collected.families) }
+            for format in ExpositionFormat.allCases { _ = format.encode(families) }
             let status = ApplicationStatus(
                 target: nil,
-                families: collected.families,
-                collectors: [health],
-                expectedSchedulers: ["redbeat"],
+                snapshot: snapshot,
+                expectedSchedulers: [.redbeat],
+                maximumEntries: 100,
                 time: 1_795_221_950
             )
             _ = status.json(targets: [TargetSummary(status)], version: "1")

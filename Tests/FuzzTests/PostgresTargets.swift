@@ -1,5 +1,4 @@
 import Collection
-import Collectors
 import Foundation
 import LyingRedis
 import Postgres

@@ -27,8 +27,7 @@ let serverTargets = [
         redis.answers(bytes) { client in
             var configuration = QueueConfiguration()
             configuration.names = ["mail"]
-            let names = SharedQueueNames()
-            let reader = QueueReader(client: client, configuration: configuration, scheduledQueues: names)
+            let reader = QueueReader(client: client, configuration: configuration, scheduledQueues: { [:] })
             _ = try reader.read(until: .now + .seconds(60)).state?.queues.map(\.length)
         }
     },

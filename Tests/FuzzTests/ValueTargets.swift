@@ -3,7 +3,7 @@ import Glibc
 import Redis
 
 @testable import Celery
-@testable import Collectors
+@testable import Metrics
 
 /// What Celery, kombu and RedBeat write into Redis.
 let valueTargets = [

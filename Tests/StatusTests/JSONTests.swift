@@ -1,6 +1,7 @@
 import Collection
 import Testing
 
+@testable import Celery
 @testable import Status
 
 @Suite struct JSONTests {
@@ -14,7 +15,7 @@ import Testing
 
     @Test func nothingKnown() {
         #expect(
-            text(Samples.status([], [])) == """
+            text(Samples.status([:], [])) == """
                 {"version":"1.2.3","target":null,"time":1795269807.5,\
                 "beat":{"active":null,"lock_ttl":null,"schedulers":[],"search":null},"queues":null,"unacked":null,"tasks":null,\
                 "pipelines":null,"workers":null,"collectors":[],"problems":[],"targets":{}}
@@ -25,11 +26,11 @@ import Testing
 
     @Test func severalApplications() {
         let dead = Samples.status(
-            Samples.beat("redbeat", isUp: 0),
+            [.redbeat: Samples.beat(isUp: false)],
             [Samples.reading("redbeat", "redbeat"), Samples.failing("queues", "broker")],
             target: "shop"
         )
-        let json = text(Samples.status([], []), [TargetSummary(dead)])
+        let json = text(Samples.status([:], []), [TargetSummary(dead)])
         #expect(
             json.hasSuffix(
                 """

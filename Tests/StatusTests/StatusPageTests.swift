@@ -1,7 +1,7 @@
 import Collection
-import Exposition
 import Testing
 
+@testable import Celery
 @testable import Status
 
 @Suite struct StatusPageTests {
@@ -26,18 +26,15 @@ import Testing
 
     /// Counts that no source tells, and sums of them that no number holds.
     @Test func countsBeyondReason() throws {
-        // The ends of what both kinds of numbers have.
-        let (least, most) = (-0x1p63, 0x1p63.nextDown)
-        let families =
-            Samples.beat("redbeat", isUp: 1, others: ["schedule_entries": least, "schedule_invalid_entries": most])
-            + [
-                Samples.gauge("celery_queue_length", most, ("queue_name", "a")),
-                Samples.gauge("celery_queue_length", most, ("queue_name", "b")),
-                Samples.gauge("celery_task_success_ratio", 1, ("task_name", "t"), ("window", "5m")),
-                Samples.gauge("celery_task_in_progress", least, ("task_name", "t"), ("status", "STARTED")),
-                Samples.gauge("celery_task_in_progress", least, ("task_name", "t"), ("status", "RETRY")),
-            ]
-        let status = Samples.status(families, [Samples.reading("redbeat", "redbeat")])
+        let states = Samples.states { states in
+            states.beats[.redbeat] = Samples.beat(isUp: true) { beat in
+                beat.schedule = Samples.schedule(count: .min, invalid: .max)
+            }
+            states.queues = Samples.queues([("a", .max), ("b", .max)])
+            let task = Samples.task("t", ratio: 10_000, inProgress: ["STARTED": .min, "RETRY": .min])
+            states.tasks = Samples.tasks([task])
+        }
+        let status = Samples.status(states, [Samples.reading("redbeat", "redbeat")])
         #expect(status.tasks?.map(\.inProgress) == [.min])
         #expect(TargetSummary(status).messages == .max)
         #expect(page(status).contains("Schedule"))
@@ -48,12 +45,11 @@ import Testing
     }
 
     @Test func aBeatThatIsDead() throws {
-        let families = Samples.beat(
-            "redbeat",
-            isUp: 0,
-            others: ["lock_held": 1, "lock_ttl_seconds": 724, "deadline_timestamp_seconds": Samples.now + 3000]
-        )
-        let text = page(Samples.status(families, [Samples.reading("redbeat", "redbeat")]))
+        let beat = Samples.beat(isUp: false) { beat in
+            beat.lock = Samples.lock(isHeld: true, timeToLive: 724)
+            beat.deadline = Samples.now + 3000
+        }
+        let text = page(Samples.status([.redbeat: beat], [Samples.reading("redbeat", "redbeat")]))
         #expect(try text == Expected.text("dead.html", is: text))
     }
 
@@ -66,7 +62,7 @@ import Testing
         let never = Samples.failing("redbeat", "redbeat", hasWorked: false)
         let pending = Samples.pending("redbeat", "redbeat")
         #expect(
-            headline(Samples.status([], [failing])) == """
+            headline(Samples.status([:], [failing])) == """
                  class="warning">
                 <h1><span aria-hidden="true">?</span> Nobody can tell whether beat is alive</h1>
                 <p>What tells of it became unreadable 10 min ago <small>(13:53:27)</small>.</p>
@@ -74,7 +70,7 @@ import Testing
                 """
         )
         #expect(
-            headline(Samples.status([], [never])) == """
+            headline(Samples.status([:], [never])) == """
                  class="warning">
                 <h1><span aria-hidden="true">?</span> Nobody can tell whether beat is alive</h1>
                 <p>What could tell of it cannot be read.</p>
@@ -82,7 +78,7 @@ import Testing
                 """
         )
         #expect(
-            headline(Samples.status([], [pending])) == """
+            headline(Samples.status([:], [pending])) == """
                  class="muted">
                 <h1><span aria-hidden="true">…</span> Not known yet</h1>
                 <p>The sources have not answered yet.</p>
@@ -90,7 +86,7 @@ import Testing
                 """
         )
         #expect(
-            headline(Samples.status([], [Samples.reading("redbeat", "redbeat")], target: "shop")) == """
+            headline(Samples.status([:], [Samples.reading("redbeat", "redbeat")], target: "shop")) == """
                  class="muted">
                 <p><a href="/">All applications</a>: <bdi>shop</bdi></p>
                 <h1><span aria-hidden="true">○</span> No beat was found</h1>
@@ -102,27 +98,15 @@ import Testing
 
     /// No green headline stands beside a time that was missed.
     @Test func whatHasComeDueSinceTheLook() throws {
-        let observed = Samples.now + 3600 - 1
-        let labels = [("scheduler", "redbeat"), ("entry", "often"), ("task_name", "t")]
-        let entry = [("enabled", 1), ("overdue_seconds", 0), ("next_due_timestamp_seconds", observed + 0.2)].map {
-            MetricFamily(
-                "celery_beat_entry_\($0)",
-                help: "",
-                type: .gauge,
-                value: $1,
-                labels: labels.map { Label($0, $1) }
-            )
+        let due = Samples.observed + 0.2
+        let beat = Samples.beat(isUp: true) { beat in
+            beat.deadline = due
+            var entry = Samples.entry("often", "t")
+            entry.nextDue = due
+            beat.schedule = Samples.schedule([entry])
+            beat.schedule?.nextDue = due
         }
-        let times: [String: Double] = [
-            "deadline_timestamp_seconds": observed + 0.2, "schedule_next_due_timestamp_seconds": observed + 0.2,
-            "schedule_entries": 1,
-        ]
-        let text = page(
-            Samples.status(
-                Samples.beat("redbeat", isUp: 1, others: times) + entry,
-                [Samples.reading("redbeat", "redbeat")]
-            )
-        )
+        let text = page(Samples.status([.redbeat: beat], [Samples.reading("redbeat", "redbeat")]))
         #expect(try text == Expected.text("due.html", is: text))
         #expect(text.contains("Beat is alive"))
         #expect(!text.contains("was due"))
@@ -130,27 +114,29 @@ import Testing
     }
 
     @Test func aBeatThatIsSomewhereElse() throws {
-        var collected = Collected(Samples.beat("redbeat", isUp: 0))
-        collected.families.removeAll { $0.name.contains("heartbeat") || $0.name.contains("deadline") }
-        collected.isEmptyHanded = true
-        var health = CollectorHealth(name: "redbeat", source: "redbeat")
-        health.note(.success(collected), at: Samples.now - 1)
+        let beat = Samples.beat(isUp: false) { beat in
+            beat.isNowhere = true
+            (beat.heartbeat, beat.deadline) = (nil, nil)
+        }
         var search = BeatSearch()
         search.lookedFor = ["RedBeat with the prefix redbeat: in redis://h/0"]
         search.places = [
             BeatSearch.Place("RedBeat with the prefix <b> in redis://h/3", setting: "--redbeat.url=redis://h/3")
         ]
         search.gaps = ["database 4: NOPERM"]
-        for families in [collected.families, []] {
+        for beats in [[Scheduler.redbeat: beat], [:]] {
             let status = ApplicationStatus(
                 target: nil,
-                families: families,
-                collectors: [health],
-                expectedSchedulers: families.isEmpty ? [] : ["redbeat"],
+                snapshot: Snapshot(
+                    states: Samples.states { $0.beats = beats },
+                    collectors: [Samples.reading("redbeat", "redbeat")]
+                ),
+                expectedSchedulers: beats.isEmpty ? [] : [.redbeat],
+                maximumEntries: 1000,
                 search: search,
                 time: Samples.now
             )
-            let name = families.isEmpty ? "none.html" : "elsewhere.html"
+            let name = beats.isEmpty ? "none.html" : "elsewhere.html"
             #expect(try page(status) == Expected.text(name, is: page(status)))
             #expect(page(status).contains("No beat was found"))
         }
@@ -158,8 +144,8 @@ import Testing
 
     @Test func foreignTextIsInert() {
         let name = "<script>alert('1')</script>\"&\u{202e}\u{0}\n"
-        let families = [Samples.gauge("celery_queue_length", 1, ("queue_name", name))]
-        let text = page(Samples.status(families, [Samples.reading("queues", "broker")]))
+        let states = Samples.states { $0.queues = Samples.queues([(name, 1)]) }
+        let text = page(Samples.status(states, [Samples.reading("queues", "broker")]))
         #expect(
             text.contains(
                 "<bdi>&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;\u{fffd}\u{fffd}\u{fffd}</bdi>"
@@ -169,9 +155,8 @@ import Testing
     }
 
     @Test func longTablesAreFolded() {
-        let samples = (0..<250).map { Sample(1, labels: [Label("queue_name", "q\($0)")]) }
-        let families = [MetricFamily("celery_queue_length", help: "", type: .gauge, samples: samples)]
-        let status = Samples.status(families, [Samples.reading("queues", "broker")], target: "shop")
+        let states = Samples.states { $0.queues = Samples.queues((0..<250).map { ("q\($0)", 1) }) }
+        let status = Samples.status(states, [Samples.reading("queues", "broker")], target: "shop")
         func rows(_ text: String) -> Int { text.split(separator: "<tr><th scope=\"row\"><bdi>q").count - 1 }
         let folded = page(status)
         #expect(rows(folded) == 200)
@@ -181,23 +166,19 @@ import Testing
     }
 
     @Test func entriesWithoutSeriesAreCounted() {
-        let families = Samples.beat(
-            "redbeat",
-            isUp: 1,
-            others: ["schedule_entries": 1234, "schedule_invalid_entries": 34]
-        )
-        let text = page(Samples.status(families, [Samples.reading("redbeat", "redbeat")]))
+        let beat = Samples.beat(isUp: true) { $0.schedule = Samples.schedule(count: 1234, invalid: 34) }
+        let text = page(Samples.status([.redbeat: beat], [Samples.reading("redbeat", "redbeat")]))
         #expect(text.contains("<p>1,200 more are left out by <code>--beat.max-entry-series</code>.</p>"))
     }
 
     @Test func applicationsThatNeedSomebodyComeFirst() throws {
         let redis = Samples.reading("redbeat", "redbeat")
         let targets = [
-            Samples.status(Samples.beat("redbeat", isUp: 1), [redis], target: "a-alive"),
-            Samples.status(Samples.beat("redbeat", isUp: 0), [redis], target: "b-dead"),
-            Samples.status([], [Samples.failing("redbeat", "redbeat")], target: "c-unknown"),
+            Samples.status([.redbeat: Samples.beat(isUp: true)], [redis], target: "a-alive"),
+            Samples.status([.redbeat: Samples.beat(isUp: false)], [redis], target: "b-dead"),
+            Samples.status([:], [Samples.failing("redbeat", "redbeat")], target: "c-unknown"),
         ]
-        let text = page(Samples.status([], [Samples.reading("process", nil)]), targets.map { TargetSummary($0) })
+        let text = page(Samples.status([:], [Samples.reading("process", nil)]), targets.map { TargetSummary($0) })
         #expect(try text == Expected.text("applications.html", is: text))
     }
 }

@@ -1,5 +1,6 @@
 import Testing
 
+@testable import Celery
 @testable import Status
 
 @Suite struct TimeTextTests {

@@ -20,18 +20,24 @@ package struct QueueConfiguration: Equatable, Sendable {
 package final class QueueReader: Reader {
     private let client: RedisClient
     private let configuration: QueueConfiguration
-    private let scheduledQueues: SharedQueueNames
+    private let readScheduledQueues: () -> [Scheduler: Set<String>]
+    /// By scheduler: a schedule that cannot be read now still names its queues.
+    private var scheduledQueues: [Scheduler: Set<String>] = [:]
     private var discovered = BindingScan()
     private var priorityUse = PriorityUse()
 
     /// Where there are more queues than are reported, this many times their number is looked at for those with messages.
     private static let candidatesPerQueue = 4
 
-    /// - Parameter scheduledQueues: the queues that schedule entries name.
-    package init(client: RedisClient, configuration: QueueConfiguration, scheduledQueues: SharedQueueNames) {
+    /// - Parameter scheduledQueues: the queues that entries name, by scheduler, as far as they are known now.
+    package init(
+        client: RedisClient,
+        configuration: QueueConfiguration,
+        scheduledQueues: @escaping () -> [Scheduler: Set<String>]
+    ) {
         self.client = client
         self.configuration = configuration
-        self.scheduledQueues = scheduledQueues
+        readScheduledQueues = scheduledQueues
     }
 
     /// The state is preliminary until the search for bindings has been through all keys.
@@ -52,6 +58,7 @@ package final class QueueReader: Reader {
         until deadline: ContinuousClock.Instant,
         _ problems: inout [SourceProblem]
     ) throws(RedisError) -> QueueState {
+        scheduledQueues.merge(readScheduledQueues()) { $1 }
         if configuration.discovers { try discover(until: deadline, &problems) }
 
         let names = self.names
@@ -93,16 +100,18 @@ package final class QueueReader: Reader {
         )
     }
 
+    private var scheduledNames: Set<String> { scheduledQueues.values.reduce(into: []) { $0.formUnion($1) } }
+
     /// Queues that are told of whatever they hold.
     private var wanted: Set<String> {
-        Set(configuration.names).union(configuration.discovers ? scheduledQueues.names : [])
+        Set(configuration.names).union(configuration.discovers ? scheduledNames : [])
     }
 
     /// Queues to look at, the most important first.
     private var names: [String] {
         var names = configuration.names
         if configuration.discovers {
-            names += scheduledQueues.names.sorted()
+            names += scheduledNames.sorted()
             names += discovered.queues.sorted { ($0.value ? 1 : 0, $0.key) < ($1.value ? 1 : 0, $1.key) }.map(\.key)
         }
         var seen: Set<String> = []

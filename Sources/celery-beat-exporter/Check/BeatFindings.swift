@@ -1,5 +1,4 @@
 internal import Celery
-internal import Collection
 internal import Redis
 internal import Status
 
@@ -12,13 +11,9 @@ struct BeatFindings {
     /// When beat was looked at, by the clock of what tells of it.
     private let now: Double
 
-    /// - Returns: nil while nothing tells that the scheduler is in use.
-    init?(_ collected: Collected, of scheduler: Scheduler, target: Target, server: ServerState) {
-        guard let beat = ApplicationStatus.Beat(collected, of: scheduler.rawValue), let now = beat.observed else {
-            return nil
-        }
-        self.beat = beat
-        self.now = now
+    init(_ state: BeatState, of scheduler: Scheduler, target: Target, server: ServerState) {
+        beat = ApplicationStatus.Beat(state, of: scheduler, maximumEntries: target.maximumEntrySeries)
+        now = state.time
         self.scheduler = scheduler
         self.target = target
         self.server = server

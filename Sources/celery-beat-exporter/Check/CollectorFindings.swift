@@ -18,8 +18,8 @@ struct CollectorFindings {
     /// - Parameters:
     ///   - name: of the collector.
     ///   - server: what it reads from.
-    init(_ name: String, _ result: Result<Collected, SourceError>, target: Target, server: ServerState) {
-        let collected: Collected
+    init(_ name: String, _ result: Result<Reading<StateChange>, SourceError>, target: Target, server: ServerState) {
+        let reading: Reading<StateChange>
         switch result {
         case .failure(let error):
             findings = [Finding(.failure, name, line: Self.cause(of: error), cause: .access)]
@@ -27,26 +27,17 @@ struct CollectorFindings {
             isOfBeat = Scheduler(rawValue: name) != nil
             isBeatMissed = false
             return
-        case .success(let success): collected = success
+        case .success(let success): reading = success
         }
-        var findings: [Finding]
-        if let scheduler = Scheduler(rawValue: name) {
-            let beat = BeatFindings(collected, of: scheduler, target: target, server: server)
-            findings = beat?.findings ?? []
-            isOfBeat = beat != nil
-            isBeatMissed = isOfBeat && collected.isEmptyHanded
-        } else {
-            let metrics = MetricValues(collected.families)
-            let finding: Finding? =
-                switch name {
-                case "queues": Self.queues(metrics, collected, target)
-                case "tasks": Self.tasks(metrics, target)
-                case "pipelines": Self.pipelines(metrics)
-                case "workers": Self.workers(metrics)
-                default: nil
-                }
-            findings = finding.map { [$0] } ?? []
-            if name == "queues", let redis = server.redis, redis.evictsQueues, let policy = redis.evictionPolicy {
+        var states = ObservedStates()
+        reading.state?(&states)
+        let beat = Scheduler(rawValue: name).flatMap { scheduler in states.beats[scheduler].map { (scheduler, $0) } }
+        isOfBeat = beat != nil
+        isBeatMissed = beat?.1.isNowhere ?? false
+        var findings = beat.map { BeatFindings($1, of: $0, target: target, server: server).findings } ?? []
+        if let queues = states.queues {
+            findings.append(Self.queues(queues, isSearching: reading.isPreliminary, target))
+            if let redis = server.redis, redis.evictsQueues, let policy = redis.evictionPolicy {
                 let redisCommand = target.broker?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
                 findings.append(
                     Finding(
@@ -57,12 +48,13 @@ struct CollectorFindings {
                     )
                 )
             }
-            isOfBeat = false
-            isBeatMissed = false
         }
-        findings += Self.bounded(collected.problems.map(\.description)).map { Finding(.warning, name, line: $0) }
-        findings += collected.advice.map { Finding(.warning, name, line: $0) }
-        findings += collected.notes.map { Finding(.ok, name, line: $0) }
+        if let tasks = states.tasks { findings += [Self.tasks(tasks, target)].compactMap(\.self) }
+        if let pipelines = states.pipelines { findings += [Self.pipelines(pipelines)].compactMap(\.self) }
+        if let workers = states.workers { findings += [Self.workers(workers)].compactMap(\.self) }
+        findings += Self.bounded(reading.problems.map(\.description)).map { Finding(.warning, name, line: $0) }
+        findings += reading.advice.map { Finding(.warning, name, line: $0) }
+        findings += reading.notes.map { Finding(.ok, name, line: $0) }
         self.findings = findings
     }
 
@@ -88,11 +80,9 @@ struct CollectorFindings {
     /// The longest queues that are named.
     private static let maximumQueues = 10
 
-    private static func queues(_ metrics: MetricValues, _ collected: Collected, _ target: Target) -> Finding {
-        let queues = metrics.values("celery_queue_length", by: "queue_name").sorted {
-            ($1.value, $0.label) < ($0.value, $1.label)
-        }
-        let search = collected.isPreliminary ? ["the search through all keys for more has not ended"] : []
+    private static func queues(_ state: QueueState, isSearching: Bool, _ target: Target) -> Finding {
+        let queues = state.queues.sorted { ($1.length, $0.name) < ($0.length, $1.name) }
+        let search = isSearching ? ["the search through all keys for more has not ended"] : []
         guard !queues.isEmpty else {
             let advice = [
                 "name them with --queues, or correct the database in --broker.url", "or give --broker.key-prefix",
@@ -101,43 +91,34 @@ struct CollectorFindings {
         }
         let named = Set(target.queues.names)
         var parts = queues.prefix(maximumQueues).map { queue in
-            "\(queue.label) \(Int(bounding: queue.value)) (\(named.contains(queue.label) ? "named" : "found"))"
+            "\(queue.name) \(queue.length) (\(named.contains(queue.name) ? "named" : "found"))"
         }
         if queues.count > maximumQueues { parts.append("and \(queues.count - maximumQueues) more") }
         let count = "\(queues.count) \(queues.count == 1 ? "queue" : "queues")"
-        let unacked = metrics["celery_unacked_messages"].map { "; \(Int(bounding: $0)) unacknowledged" } ?? ""
+        let unacked = state.unacked.map { "; \($0) unacknowledged" } ?? ""
         return Finding(.ok, "queues", "\(count): \(parts.joined(separator: ", "))\(unacked)", search)
     }
 
-    private static func tasks(_ metrics: MetricValues, _ target: Target) -> Finding? {
-        let tables = metrics.labels("celery_beat_exporter_index_missing", "table").sorted()
-        guard !tables.isEmpty else { return nil }
+    private static func tasks(_ state: TaskState, _ target: Target) -> Finding? {
+        guard !state.tables.isEmpty else { return nil }
         let window = target.tasks.windows.max { $0.seconds < $1.seconds }?.name ?? "while"
-        let count = metrics.labels("celery_task_results_total", "task_name").count
+        let count = state.tasks.count
         let names = "\(count) task \(count == 1 ? "name" : "names") in the last \(window)"
-        return Finding(.ok, "tasks", "reads \(tables.joined(separator: ", ")); \(names)")
+        return Finding(.ok, "tasks", "reads \(state.tables.keys.sorted().joined(separator: ", ")); \(names)")
     }
 
-    private static func pipelines(_ metrics: MetricValues) -> Finding? {
-        let roots = metrics.labels("celery_pipelines_in_progress", "root_task_name").count
+    private static func pipelines(_ state: PipelineState) -> Finding? {
+        let roots = state.pipelines.count
         return roots == 0 ? nil : Finding(.ok, "pipelines", "pipelines of \(roots) \(roots == 1 ? "kind" : "kinds")")
     }
 
-    private static func workers(_ metrics: MetricValues) -> Finding? {
-        let workers = metrics.values("celery_worker_table_status", by: "worker_name")
-        guard !workers.isEmpty else { return nil }
-        let online = workers.count { $0.value == 1 }
+    private static func workers(_ state: WorkerState) -> Finding? {
+        guard !state.workers.isEmpty else { return nil }
+        let online = state.workers.count(where: \.isOnline)
         return Finding(
             .ok,
             "workers",
-            "worker_status tells of \(workers.count), of which \(online) say they are online"
+            "worker_status tells of \(state.workers.count), of which \(online) say they are online"
         )
-    }
-}
-
-extension Int {
-    /// A count that a server told, and may have made up: what does not fit is as much as fits.
-    init(bounding value: Double) {
-        self = value.isNaN ? 0 : Int(Swift.min(Swift.max(value, -1e18), 1e18))
     }
 }

@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 internal import Reading
 internal import Synchronization
@@ -67,9 +68,10 @@ final class ServerLook: Sendable {
 
 /// The looks of one collector.
 final class CollectorLook: Sendable {
-    private let definition: CollectorDefinition
+    private let definition: ReaderDefinition
+    private let snapshot: CurrentSnapshot
     private let times: LookTimes
-    private let outcome: Outcome<Collected>
+    private let outcome: Outcome<Reading<StateChange>>
     /// Then looks may end.
     private let looksUntil: ContinuousClock.Instant
 
@@ -78,8 +80,10 @@ final class CollectorLook: Sendable {
     /// Between two looks.
     private static let pause = Duration.milliseconds(100)
 
-    init(_ definition: CollectorDefinition, _ times: LookTimes) {
+    /// - Parameter snapshot: where the looks of all collectors are put together.
+    init(_ definition: ReaderDefinition, into snapshot: CurrentSnapshot, _ times: LookTimes) {
         self.definition = definition
+        self.snapshot = snapshot
         self.times = times
         outcome = Outcome(until: times.endsAt)
         looksUntil = .now + (definition.name == Scheduler.redbeat.rawValue ? Self.watchOfRedBeat : .zero)
@@ -97,26 +101,27 @@ final class CollectorLook: Sendable {
     }
 
     /// Waits for the collector.
-    var result: Result<Collected, SourceError> { outcome.value }
+    var result: Result<Reading<StateChange>, SourceError> { outcome.value }
 
     /// Looks until all is told, and once more if another collector was slower: it may have found what this one asks for.
-    private func look(_ firstLooks: FirstLooks) throws(SourceError) -> Collected {
-        var collector = definition.make()
+    private func look(_ firstLooks: FirstLooks) throws(SourceError) -> Reading<StateChange> {
+        let reader = definition.make { [snapshot] in snapshot.value }
         var problems: [SourceProblem] = []
         var isFirst = true
         let never = Event()
         while true {
             let wasLast = firstLooks.areDone
-            let result = Result { () throws(SourceError) in try collector.collect(until: .now + times.timeout) }
+            let result = Result { () throws(SourceError) in try reader.read(.now + times.timeout) }
+            snapshot.publish(definition.name, result, took: 0)
             if isFirst { firstLooks.note() }
             isFirst = false
-            var collected = try result.get()
+            var reading = try result.get()
             // Some are told at the first look alone.
-            problems += collected.problems.filter { !problems.contains($0) }
-            collected.problems = problems
+            problems += reading.problems.filter { !problems.contains($0) }
+            reading.problems = problems
             let next = ContinuousClock.now + Self.pause
-            guard collected.isPreliminary || !wasLast || next < looksUntil, next < times.repeatsUntil else {
-                return collected
+            guard reading.isPreliminary || !wasLast || next < looksUntil, next < times.repeatsUntil else {
+                return reading
             }
             _ = never.wait(until: next)
         }

@@ -1,6 +1,5 @@
 internal import Celery
 internal import Collection
-internal import Collectors
 internal import Postgres
 internal import Redis
 

@@ -1,6 +1,5 @@
 internal import Celery
 internal import Collection
-internal import Collectors
 internal import Postgres
 internal import Reading
 internal import Redis
@@ -26,12 +25,13 @@ final class TargetLook: Sendable {
         let schedule = configuration.schedule
         // Not the exporter's own: its answers must stay its own.
         let identity = "\(configuration.identity).check"
-        let collectors = CollectorList.collectors(for: target, schedule, identity: identity)
+        let definitions = ReaderList.readers(for: target, schedule, identity: identity)
+            .map { Self.watchingQueues($0, target, schedule) }
+        let snapshot = CurrentSnapshot(definitions, validity: ContinuousClock.now.duration(to: times.endsAt) * 2)
         let limits = RedisLimits(timeout: schedule.timeout)
         func looks(at sources: Set<String>) -> [CollectorLook] {
-            collectors.filter { $0.source.map(sources.contains) ?? false }.map { definition in
-                CollectorLook(Self.watchingQueues(definition, target, limits), times)
-            }
+            definitions.filter { $0.source.map(sources.contains) ?? false }
+                .map { CollectorLook($0, into: snapshot, times) }
         }
         func redis(_ name: String, _ address: RedisAddress, _ sources: Set<String>) -> ServerLook {
             ServerLook(name, address: address.redacted, collectors: looks(at: sources), times) {
@@ -63,15 +63,16 @@ final class TargetLook: Sendable {
     }
 
     private static func watchingQueues(
-        _ definition: CollectorDefinition,
+        _ definition: ReaderDefinition,
         _ target: Target,
-        _ limits: RedisLimits
-    ) -> CollectorDefinition {
+        _ schedule: CollectionSchedule
+    ) -> ReaderDefinition {
         guard definition.name == "queues", let broker = target.broker else { return definition }
-        return CollectorDefinition(name: definition.name, source: definition.source) {
-            WatchedQueues(
-                definition.make(),
-                StandingQueues(client: RedisClient(address: broker, limits: limits), keys: target.queues.keys)
+        return ReaderDefinition(definition.name, source: definition.source, \.queues) { others in
+            let client = RedisClient(address: broker, limits: RedisLimits(timeout: schedule.timeout))
+            return WatchedQueues(
+                ReaderList.queueReader(of: target, at: broker, schedule, others),
+                StandingQueues(client: client, keys: target.queues.keys)
             )
         }
     }
@@ -80,8 +81,8 @@ final class TargetLook: Sendable {
     var findings: [Finding] {
         var findings = target.warnings.map { Finding(.warning, "settings", line: $0) }
         var isBeatKnown = false
-        var missed: Set<String> = []
-        var emptyHanded: Set<String> = []
+        var missed: Set<Scheduler> = []
+        var emptyHanded: Set<Scheduler> = []
         for look in servers {
             let server: ServerState
             switch look.result {
@@ -97,15 +98,17 @@ final class TargetLook: Sendable {
             for collector in look.collectors {
                 let found = CollectorFindings(collector.name, collector.result, target: target, server: server)
                 isBeatKnown = isBeatKnown || found.isOfBeat
-                if found.isBeatMissed { missed.insert(collector.name) }
-                if Scheduler(rawValue: collector.name) != nil, !found.isOfBeat { emptyHanded.insert(collector.name) }
+                if let scheduler = Scheduler(rawValue: collector.name) {
+                    if found.isBeatMissed { missed.insert(scheduler) }
+                    if !found.isOfBeat { emptyHanded.insert(scheduler) }
+                }
                 findings += found.findings
             }
         }
         let finder = BeatFinder(target, timeout: timeout)
         for scheduler in missed {
             let search = finder.search(for: [scheduler])
-            findings = findings.map { $0.isOfMissing(scheduler) ? $0.adding(search) : $0 }
+            findings = findings.map { $0.isOfMissing(scheduler.rawValue) ? $0.adding(search) : $0 }
         }
         if !isBeatKnown { findings.append(Finding(missing: finder.search(for: emptyHanded))) }
         return findings.map { $0.prefixed(prefix) }

@@ -1,43 +1,39 @@
 internal import Celery
-internal import Collection
-internal import Collectors
 internal import Reading
-internal import Redis
 internal import System
 
-/// The queues' collector as `check` uses it: at the first look it waits to see whether anybody takes what is in them.
-struct WatchedQueues: Collector {
-    private var collector: any Collector
+/// The queues' reader as `check` uses it: at the first look it waits to see whether anybody takes what is in them.
+struct WatchedQueues: Reader {
+    private let reader: QueueReader
     private let standing: StandingQueues
     private var hasWatched = false
 
     /// Longer than a worker that is free takes to fetch the next message.
     private static let patience = Duration.seconds(1)
 
-    init(_ collector: any Collector, _ standing: StandingQueues) {
-        self.collector = collector
+    init(_ reader: QueueReader, _ standing: StandingQueues) {
+        self.reader = reader
         self.standing = standing
     }
 
-    mutating func collect(until deadline: ContinuousClock.Instant) throws(SourceError) -> Collected {
-        var collected = try collector.collect(until: deadline)
-        guard !hasWatched else { return collected }
+    mutating func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<QueueState> {
+        var reading = try reader.read(until: deadline)
+        guard !hasWatched else { return reading }
         hasWatched = true
-        let waiting = MetricValues(collected.families).values("celery_queue_length", by: "queue_name")
-            .filter { $0.value > 0 }.sorted { $0.value > $1.value }
+        let waiting = (reading.state?.queues ?? []).filter { $0.length > 0 }.sorted { $0.length > $1.length }
         let never = Event()
         do throws(SourceError) {
-            let outcome = try standing.look(at: waiting.map(\.label), until: deadline + Self.patience) {
+            let outcome = try standing.look(at: waiting.map(\.name), until: deadline + Self.patience) {
                 _ = never.wait(until: .now + Self.patience)
             }
-            collected.problems += waiting.filter { outcome.queues.contains($0.label) }.map { queue in
-                Self.problem(queue.label, messages: Int(bounding: queue.value), hasWorkers: outcome.hasWorkers)
+            reading.problems += waiting.filter { outcome.queues.contains($0.name) }.map { queue in
+                Self.problem(queue.name, messages: queue.length, hasWorkers: outcome.hasWorkers)
             }
         } catch {
             // What is missing says less than what was found.
-            collected.notes.append("whether anybody takes messages could not be seen; \(error.description)")
+            reading.notes.append("whether anybody takes messages could not be seen; \(error.description)")
         }
-        return collected
+        return reading
     }
 
     private static func problem(_ queue: String, messages: Int, hasWorkers: Bool?) -> SourceProblem {

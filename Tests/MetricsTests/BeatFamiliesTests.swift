@@ -1,5 +1,5 @@
-import Collectors
 import Exposition
+import Metrics
 import Testing
 
 @testable import Celery

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Collectors
+@testable import Collection
 
 @Suite struct ProcessStatisticsTests {
     @Test func aProgramWhoseNameHoldsSpacesAndParentheses() throws {

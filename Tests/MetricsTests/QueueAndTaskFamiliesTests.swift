@@ -1,10 +1,10 @@
-import Collectors
 import Exposition
+import Metrics
 import Testing
 
 @testable import Celery
 
-@Suite struct QueueAndTaskCollectorTests {
+@Suite struct QueueAndTaskFamiliesTests {
     private func samples(_ families: [MetricFamily]) -> String {
         String(decoding: ExpositionFormat.text.encode(families), as: UTF8.self)
             .split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")

@@ -3,10 +3,10 @@ internal import Reading
 internal import Synchronization
 internal import System
 
-/// Runs one collector at its interval, on a thread of its own, and publishes what it brings.
-package final class CollectorLoop: Sendable {
-    private let definition: CollectorDefinition
-    private let snapshot: Snapshot
+/// Runs one reader at its interval, on a thread of its own, and publishes what it concludes; a slow one never delays another.
+package final class ReaderLoop: Sendable {
+    private let definition: ReaderDefinition
+    private let snapshot: CurrentSnapshot
     private let schedule: CollectionSchedule
     private let logger: Logger
 
@@ -21,8 +21,8 @@ package final class CollectorLoop: Sendable {
     private let thread = Mutex(Start.toCome)
 
     package init(
-        _ definition: CollectorDefinition,
-        into snapshot: Snapshot,
+        _ definition: ReaderDefinition,
+        into snapshot: CurrentSnapshot,
         _ schedule: CollectionSchedule,
         logger: Logger
     ) {
@@ -60,12 +60,12 @@ package final class CollectorLoop: Sendable {
 
     private func run() {
         WorkThread.name(definition.name)
-        var collector = definition.make()
+        let reader = definition.make { [snapshot] in snapshot.value }
         var journal = CollectionJournal(collector: definition.name, logger: logger)
         var next = ContinuousClock.now
         repeat {
             let start = ContinuousClock.now
-            let result = Result { () throws(SourceError) in try collector.collect(until: start + schedule.timeout) }
+            let result = Result { () throws(SourceError) in try reader.read(start + schedule.timeout) }
             snapshot.publish(definition.name, result, took: start.duration(to: .now) / .seconds(1))
             journal.note(result)
             // Collections keep their beat; those that a slow one overran are left out.
