@@ -1,19 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The house. Data moves one way; each arrow is an import and none runs back:
-//
-//   celery-beat-exporter -> Metrics, Status -> Collection -> Celery -> Redis -> CHiredis, COpenSSL
-//           |                  `-> Exposition                  `----> Postgres -> CLibPQ
-//           |-> HTTP -> CMicroHTTPD, CGnuTLS, CCrypt
-//           |-> Compression -> CZlib
-//           |-> YAML -> CYAML
-//           `-> CArguments, CExecInfo
-//
-// The ground floor, which knows no Celery:
-//
-//   Reading, what one look at a source brings and why it may fail -> Celery and all above stand on it
-//   System, threads, waiting and texts of bounded length -> all but Redis, Celery, Compression and YAML stand on it
+// What each target is for, and who stands on whom: CONTRIBUTING.md, "The house".
 
 /// Every target of ours is held to the same rules: Swift 6, no implicit imports, warnings are errors.
 let strict: [SwiftSetting] = [

@@ -10,11 +10,21 @@ final class PostgresConnections: Sendable {
     /// To one server at a time. A PostgreSQL takes 100 from everybody together unless `max_connections` says otherwise.
     static let maximum = 10
 
+    /// What has been idle for so long while others were used was needed for a moment only.
+    private static let surplusAge = Duration.seconds(30)
+
+    private struct Idle {
+        let connection: PostgresConnection
+        let since: ContinuousClock.Instant
+
+        var address: PostgresAddress { connection.address }
+    }
+
     private struct State {
         /// In use, idle, or about to be opened.
         var count = 0
-        /// The one used last is the last.
-        var idle: [PostgresConnection] = []
+        /// The one used last is the last, and is used next.
+        var idle: [Idle] = []
         var waiting: [ConnectionWait] = []
         /// Clients of each address.
         var clients: [PostgresAddress: Int] = [:]
@@ -53,7 +63,7 @@ final class PostgresConnections: Sendable {
             let others = (state.clients[address] ?? 1) - 1
             state.clients[address] = others > 0 ? others : nil
             guard others <= 0 else { return [] }
-            let unused = state.idle.filter { $0.address == address }
+            let unused = state.idle.filter { $0.address == address }.map(\.connection)
             state.idle.removeAll { $0.address == address }
             return unused
         }
@@ -78,13 +88,13 @@ final class PostgresConnections: Sendable {
         }
         let turn: Turn = state.withLock { state in
             if let index = state.idle.lastIndex(where: { $0.address == address }) {
-                return .now(state.idle.remove(at: index))
+                return .now(state.idle.remove(at: index).connection)
             }
             if state.count < Self.maximum {
                 state.count += 1
                 return .now(nil)
             }
-            if !state.idle.isEmpty { return .instead(of: state.idle.removeFirst()) }
+            if !state.idle.isEmpty { return .instead(of: state.idle.removeFirst().connection) }
             let wait = ConnectionWait(for: address, lastTurn: lastTurn)
             state.waiting.append(wait)
             return .later(wait)
@@ -108,16 +118,22 @@ final class PostgresConnections: Sendable {
     ///
     /// - Parameter connection: nil where there is none that can be used again.
     func giveBack(_ connection: PostgresConnection?) {
-        let isHandedOn = state.withLock { state in
-            guard let connection else { return false }
+        let (isHandedOn, surplus) = state.withLock { state -> (Bool, [PostgresConnection]) in
+            guard let connection else { return (false, []) }
             if let index = Self.next(of: state.waiting, for: connection.address) {
                 state.waiting.remove(at: index).end(with: connection)
-                return true
+                return (true, [])
             }
-            guard state.waiting.isEmpty, state.clients[connection.address] != nil else { return false }
-            state.idle.append(connection)
-            return true
+            guard state.waiting.isEmpty, state.clients[connection.address] != nil else { return (false, []) }
+            func isSurplus(_ idle: Idle) -> Bool {
+                idle.address == connection.address && idle.since + Self.surplusAge < .now
+            }
+            let surplus = state.idle.filter(isSurplus).map(\.connection)
+            state.idle.removeAll(where: isSurplus)
+            state.idle.append(Idle(connection: connection, since: .now))
+            return (true, surplus)
         }
+        for other in surplus { closeAndPassOn(other) }
         if isHandedOn { return }
         closeAndPassOn(connection)
     }

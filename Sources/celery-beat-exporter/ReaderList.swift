@@ -52,7 +52,7 @@ enum ReaderList {
 
     private static func database(_ target: Target, _ schedule: CollectionSchedule) -> [ReaderDefinition] {
         guard let address = target.database else { return [] }
-        // Each reader blocks on a connection of its own.
+        // They are read in turn, so one connection serves all.
         @Sendable func client() -> PostgresClient { PostgresClient(address: address, timeout: schedule.timeout) }
         var readers = [
             ReaderDefinition("tasks", source: "database", \.tasks) { _ in

@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 internal import HTTP
 internal import Logging
@@ -8,7 +9,7 @@ final class RunningTarget: Sendable {
     let target: Target
     let snapshot: CurrentSnapshot
     private let page: MetricsPage
-    private let loops: [ReaderLoop]
+    private let loops: [SourceLoop]
     let beatWatch: BeatWatch
 
     /// - Parameters:
@@ -27,7 +28,21 @@ final class RunningTarget: Sendable {
         self.snapshot = snapshot
         page = MetricsPage(snapshot, target.metrics)
         beatWatch = BeatWatch(target, snapshot, timeout: schedule.timeout, logger: logger)
-        loops = definitions.map { ReaderLoop($0, into: snapshot, schedule, logger: logger) }
+        loops = Self.bySource(definitions).map { SourceLoop($0, into: snapshot, schedule, logger: logger) }
+    }
+
+    /// The readers of each source together: those of beats first, but for pings, which wait for their answers.
+    private static func bySource(_ definitions: [ReaderDefinition]) -> [[ReaderDefinition]] {
+        func place(_ definition: ReaderDefinition) -> Int {
+            switch Scheduler(rawValue: definition.name) {
+            case .redbeat, .django, .evidence: 0
+            case nil: 1
+            case .ping: 2
+            }
+        }
+        return Dictionary(grouping: definitions, by: \.source).values.map { group in
+            (0...2).flatMap { turn in group.filter { place($0) == turn } }
+        }
     }
 
     /// Starts what does not run yet: threads may have been short.

@@ -15,7 +15,7 @@ from stack import WebProcess, exporter_binary, fetch, parse_metrics
 from test_configuration import NOWHERE, logfmt, source_up
 
 THREADS = 30  # that it may have
-TARGETS = 20  # of which each wants four
+TARGETS = 60  # of which each wants one
 SECONDS = 60.0
 
 

@@ -14,10 +14,10 @@ from certificates import Authority
 from contents import TASK, fill_database
 from readers_application import value
 from servers import PostgresServer, wait_until
-from stack import Exporter
+from stack import Exporter, fetch, parse_metrics
 from test_configuration import source_up
 
-TARGETS = 150  # with four collections each
+TARGETS = 150  # each with a connection of its own while it is read
 HELD = 10  # connections that the exporter has to one server
 SECONDS = 120.0
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'celery-beat-exporter'"
@@ -118,3 +118,34 @@ def test_encrypted(
             " WHERE application_name = 'celery-beat-exporter'"
         ).fetchone()
     assert encrypted == (True,)
+
+
+def test_an_application_takes_one_connection(
+    own_postgres: PostgresServer, exporter: Callable[..., Exporter]
+) -> None:
+    """However many readers there are, and at whatever moment one looks.
+
+    Only the search for a beat that is somewhere else, once an hour while none is found, has its own.
+    """
+    fill_database(own_postgres.url)
+    one = exporter("--collect.interval=1s", DATABASE_URL=own_postgres.url)
+    wait_until(lambda: "no beat found" in one.log.read_text(), SECONDS, "the search to end")
+
+    def collections() -> float:
+        return value(
+            parse_metrics(fetch(f"{one.url}/metrics")),
+            "celery_beat_exporter_collector_last_success_timestamp_seconds",
+            collector="workers",
+        )
+
+    with psycopg.connect(own_postgres.url, autocommit=True) as connection:
+
+        def sessions() -> int:
+            return connection.execute(SESSIONS).fetchone()[0]
+
+        # What has just been closed may still be listed.
+        wait_until(lambda: sessions() == 1, SECONDS, "the search's session to end")
+        first, counts = collections(), []
+        while collections() < first + 3:
+            counts.append(sessions())
+    assert max(counts) == 1
