@@ -7,8 +7,6 @@ STRICT := --explicit-target-dependency-import-check error
 # No rpath: libraries are looked for where the system has them, not beside the program.
 ARCHIVES := .build/archives
 STATIC := --static-swift-stdlib --disable-local-rpath -Xlinker -L$(CURDIR)/$(ARCHIVES)
-# The recorder's oldest Python is older, the demo's Celery wants this.
-RUFF_STYLE := --line-length 100 --target-version py310
 THREAD_SANITIZER := --sanitize=thread --scratch-path .build-tsan -Xlinker $(CURDIR)/.build-tsan/mutex.o
 # Live tests in which much happens at once. Left out: what holds memory to bounds, of which a sanitizer needs more, and what
 # changes the clock by libfaketime, which does not go with it.
@@ -66,19 +64,19 @@ soak: build
 lint:
 	demo/install lint
 	swift format lint --strict --recursive Sources Tests Package.swift
-	.venv/bin/ruff check $(RUFF_STYLE) $(PYTHON_FILES)
-	.venv/bin/ruff format --check $(RUFF_STYLE) $(PYTHON_FILES)
+	.venv/bin/ruff check $(PYTHON_FILES)
+	.venv/bin/ruff format --check $(PYTHON_FILES)
 	shellcheck demo/install .ci/run alerts/tests/run deploy/debian/build deploy/debian/p* deploy/kubernetes/prometheus-rule
 	.venv/bin/hadolint Dockerfile demo/Dockerfile
 	promtool check rules alerts/celery-beat.rules.yml
 	$(PYTHON) grafana/check.py
 	deploy/kubernetes/prometheus-rule | diff deploy/kubernetes/monitoring/prometheusrule.yaml -
 
-## Mends what can be mended of the style.
+## Fixes what can be fixed of the style.
 format: dependencies
 	demo/install lint
 	swift format --in-place --recursive Sources Tests Package.swift
-	.venv/bin/ruff format $(RUFF_STYLE) $(PYTHON_FILES)
+	.venv/bin/ruff format $(PYTHON_FILES)
 	deploy/kubernetes/prometheus-rule >deploy/kubernetes/monitoring/prometheusrule.yaml
 
 ## Every figure of docs/performance.md, beside other programs in one run: about half an hour.

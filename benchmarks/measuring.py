@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -19,7 +18,6 @@ from kombu import Connection, Exchange, Producer, Queue
 from redbeat import RedBeatSchedulerEntry
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path += [str(PROJECT / "demo"), str(PROJECT / "Tests" / "live")]
 
 from servers import Process, RedisServer, free_port
 from stack import Exporter, WebProcess

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 PROJECT = Path(__file__).resolve().parents[1]
-sys.path += [str(PROJECT / "demo"), str(PROJECT / "Tests" / "live")]
 
 from servers import wait_until
 from stack import RULES, Alert, Alertmanager, Exporter, Prometheus, Webhook, fetch

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,17 +16,14 @@ from typing import Any
 import psycopg
 import pytest
 import redis
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("demo", "Tests")]
-
 from certificates import Authority
 from contents import HOSTILE_NAMES, fill_database, fill_redis
 from django_beats import NEWER, Site
+from exporter_signs import NOWHERE
 from readers_application import Application
 from secured_exporter import SecuredExporter
 from servers import PostgresServer, RedisServer
 from stack import Exporter
-from test_configuration import NOWHERE
 
 # Files that take longest, the longest first: several workers begin with them, so that none is left
 # with one when the others are done.

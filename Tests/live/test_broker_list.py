@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from exporter_signs import log
 from readers_application import Application, collected, succeed, value
 from servers import RedisServer, wait_until
 from stack import Exporter
-from test_configuration import SECONDS, log
+from test_configuration import SECONDS
 
 PASSWORD = "s3cr3t"
 FLAGS = ("--collect.interval=200ms", "--collect.timeout=2s", "--queues=jobs")

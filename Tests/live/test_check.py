@@ -16,6 +16,7 @@ import redis
 from checks import Answer, check, command, program
 from contents import LOCK_MILLISECONDS, QUEUE, TASK, fill_database, fill_redis
 from django_beats import Site
+from exporter_signs import NOWHERE
 from readers_application import Application
 from redbeat_samples import SUCCEED
 from redis_servers import Cluster
@@ -32,7 +33,6 @@ SECONDS = 60.0  # longest wait for something that normally takes a moment
 CHECK_SECONDS = 120.0  # longest run of a check, with a server that hangs
 SECRET = "s3cr3tMARK"
 HASTY = "--collect.timeout=3s"
-NOWHERE = "127.0.0.1:1"  # nobody listens there, and the kernel says so at once
 
 
 @pytest.fixture

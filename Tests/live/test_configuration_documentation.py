@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from checks import program
 from contents import fill_database, fill_redis
+from exporter_signs import source_up
 from servers import wait_until
 from stack import PROJECT, RULES, Exporter, Prometheus
-from test_configuration import source_up
 
 SECONDS = 60.0  # longest wait for something that normally takes a few
 SECRETS = "/run/secrets"

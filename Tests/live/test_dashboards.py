@@ -17,7 +17,6 @@ from servers import wait_until
 from stack import PROJECT, RULES, Exporter, Prometheus, Stack, write_json
 
 GRAFANA = PROJECT / "grafana"
-sys.path.insert(0, str(GRAFANA))
 
 import check
 

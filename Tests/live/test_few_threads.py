@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from exporter_signs import NOWHERE, logfmt, source_up
 from servers import free_port, wait_until
 from stack import WebProcess, exporter_binary, fetch, parse_metrics
-from test_configuration import NOWHERE, logfmt, source_up
 
 THREADS = 30  # that it may have
 TARGETS = 60  # of which each wants one

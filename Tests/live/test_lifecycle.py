@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from exporter_signs import NOWHERE, log, logfmt
 from http_requests import SECONDS, ask
 from readers_application import by_label
 from servers import wait_until
 from stack import Exporter
-from test_configuration import NOWHERE, log, logfmt, variable
+from test_configuration import variable
 
 BROKER = {"CELERY_BROKER_URL": f"redis://{NOWHERE}"}
 ON = "--web.enable-lifecycle"

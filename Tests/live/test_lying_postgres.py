@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority
 from contents import TASK, fill_database
+from exporter_signs import log, source_up
 from lying_servers import (
     LIES,
     LyingServer,
@@ -26,7 +27,6 @@ from lying_servers import (
 from readers_application import value, values
 from servers import wait_until
 from stack import Exporter
-from test_configuration import log, source_up
 
 INTERVAL = 1.0
 TIMEOUT = 2.0

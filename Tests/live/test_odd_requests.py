@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from exporter_signs import NOWHERE, log, source_up
 from http_requests import answers, ask, connected
 from readers_application import by_label
 from servers import wait_until
 from stack import Exporter
-from test_configuration import NOWHERE, log, source_up
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 LINE = b"GET /-/healthy HTTP/1.1\r\n"

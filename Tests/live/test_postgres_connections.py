@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from certificates import Authority
 from contents import TASK, fill_database
+from exporter_signs import source_up
 from readers_application import value
 from servers import PostgresServer, wait_until
 from stack import Exporter, fetch, parse_metrics
-from test_configuration import source_up
 
 TARGETS = 150  # each with a connection of its own while it is read
 HELD = 10  # connections that the exporter has to one server

@@ -14,17 +14,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parent.parent
-sys.path += [str(PROJECT / "demo"), str(PROJECT / "recorder"), str(HERE)]
-
 import celery_signals
+import pytest
 import recorded_application as application
 from celery import chain
 from celery.result import AsyncResult
 from servers import PostgresServer, Process, RedisServer, wait_until
+from stack import PROJECT
 
 SECONDS = 60.0  # longest wait for something that normally takes one
 ENDED = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED", "REJECTED")
@@ -42,7 +38,9 @@ class Stage:
     def environment(self, **settings: str) -> dict[str, str]:
         url = self.postgres.url.replace("postgresql://", "db+postgresql+psycopg2://")
         return {
-            "PYTHONPATH": os.pathsep.join([str(PROJECT / "recorder"), str(HERE)]),
+            "PYTHONPATH": os.pathsep.join(
+                [str(PROJECT / "recorder"), str(PROJECT / "Tests" / "harness")]
+            ),
             "BROKER_URL": self.redis.url,
             "CELERY_SIGNALS_DATABASE_URL": url,
             **settings,

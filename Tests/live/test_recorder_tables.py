@@ -16,17 +16,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parent.parent
-sys.path += [str(PROJECT / "demo"), str(PROJECT / "recorder"), str(HERE)]
-
 import celery_signals
+import pytest
 import recorded_application as application
 from celery import chain
 from celery.result import AsyncResult
 from servers import Process, RedisServer, wait_until
+from stack import PROJECT
 from test_recorder import (
     ARRIVALS,
     SECONDS,

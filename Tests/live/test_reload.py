@@ -16,11 +16,11 @@ import psycopg
 import pytest
 import redis
 from contents import TASK, fill_database, fill_redis
+from exporter_signs import NOWHERE, log, source_up
 from http_requests import ask
 from readers_application import by_label, value
 from servers import RedisServer, wait_until
 from stack import Exporter, fetch
-from test_configuration import NOWHERE, log, source_up
 from watch import Watch
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from checks import program
 from contents import fill_database
+from exporter_signs import NOWHERE, errors, source_up
 from http_requests import ask
 from servers import PostgresServer, RedisServer, wait_until
 from stack import Exporter
-from test_configuration import NOWHERE, SECRET, errors, refusal, source_up, variable
+from test_configuration import SECRET, refusal, variable
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from exporter_signs import NOWHERE
 from servers import Process, free_port, wait_until
 from stack import Exporter, fetch
-from test_configuration import NOWHERE
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 BINARY = Exporter(Path(os.devnull)).command[0]

@@ -12,11 +12,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from contents import QUEUE, TASK, fill_database, fill_redis
+from exporter_signs import NOWHERE, families, log, source_up
 from http_requests import ask
 from readers_application import by_label, value
 from servers import RedisServer, free_port, wait_until
 from stack import Exporter
-from test_configuration import NOWHERE, families, log, refusal, source_up, variable
+from test_configuration import refusal, variable
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 MANY = 50

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import celery_signals
 import psycopg
 import pytest
 from readers_application import (
@@ -22,11 +22,7 @@ from readers_application import (
     values,
 )
 from servers import wait_until
-from stack import PROJECT, Exporter
-
-sys.path.append(str(PROJECT / "recorder"))
-
-import celery_signals
+from stack import Exporter
 
 if TYPE_CHECKING:
     from stack import Metrics

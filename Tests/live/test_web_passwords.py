@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from exporter_signs import NOWHERE
 from secured_exporter import HASH, PASSWORD, SECONDS, USER, USERS, SecuredExporter, ask, bcrypt
 from servers import wait_until
-from test_configuration import NOWHERE
 
 
 @pytest.fixture(scope="module")

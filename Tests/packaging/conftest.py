@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pytest
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / name) for name in ("demo", "Tests")]
-
 import exporter_image
+import pytest
 from container_engine import Engine
 
 

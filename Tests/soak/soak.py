@@ -20,9 +20,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path += [str(HERE.parents[1] / "demo"), str(HERE.parent / "live")]
-
 from applications import Application, ConfigurationFile, Postgres, Redis, run_tasks
 from faults import Fault, all_faults, reload
 from scrapes import Counts, Scrapes

@@ -111,7 +111,7 @@ class CeleryCommand(CeleryProcess):
         )
         self.command[self.command.index(sys.executable)] = str(python)
         self.command[self.command.index("shop.celery")] = "readers_application"
-        folders = [Path(__file__).resolve().parent, PROJECT / "demo", PROJECT / "recorder"]
+        folders = [Path(__file__).resolve().parent, PROJECT / "recorder"]
         self.environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         self.environment[SETTINGS] = json.dumps(settings)
         self.environment.update(environment)

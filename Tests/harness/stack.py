@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     Metrics = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 RULES = PROJECT / "alerts" / "celery-beat.rules.yml"
 ALERT_BODY_BYTES = 1 << 20
 ALERTS_KEPT = 1000

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import psycopg
     from stack import Metrics
 
-sys.path.append(str(PROJECT / "recorder"))
 
 PREFIX = "tables_application."
 COLLECT = "--collect.interval=100ms"
@@ -164,7 +163,7 @@ def migrated_django_results(database_url: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "tables_application",
         "TABLES_DATABASE_URL": database_url,
     }
-    folders = [Path(__file__).parent, PROJECT / "demo", PROJECT / "recorder"]
+    folders = [Path(__file__).resolve().parent, PROJECT / "recorder"]
     subprocess.run(
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, folders))},

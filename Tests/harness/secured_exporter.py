@@ -9,8 +9,8 @@ import subprocess
 from contextlib import closing
 
 from certificates import Authority, Certificate
+from exporter_signs import logfmt
 from stack import Exporter
-from test_configuration import logfmt
 
 SECONDS = 60.0  # longest wait for something that normally takes a moment
 PASSWORD = "wörd:of pass"
