@@ -1,5 +1,5 @@
-/// One open connection, as its server sees it. It belongs to the server's thread, and `login` to the verifier's while the
-/// connection is suspended.
+/// One open connection, as its server sees it. It belongs to the server's thread; `login` and `response` belong to whoever works
+/// them out while the connection is suspended.
 final class HTTPConnection: @unchecked Sendable {
     let descriptor: CInt
     let client: ClientAddress
@@ -16,6 +16,8 @@ final class HTTPConnection: @unchecked Sendable {
     var target: RequestTarget?
     /// What became of the password of its present request, once that is known.
     var login: LoginOutcome?
+    /// The answer to its present request, where it has waited for that.
+    var response: HTTPResponse?
 
     init(descriptor: CInt, client: ClientAddress, tls: TLSContext? = nil) {
         self.descriptor = descriptor

@@ -1,6 +1,13 @@
 internal import CMicroHTTPD
 internal import Synchronization
 
+/// How a request is answered.
+package enum HTTPAnswer: Sendable {
+    case now(HTTPResponse)
+    /// By work that may block, on a thread of its own: only this request waits for it.
+    case later(@Sendable () -> HTTPResponse)
+}
+
 /// A complete response. Its bytes are copied once, when it is made; it can then be sent any number of times, from any
 /// thread, without being copied or encoded again.
 package final class HTTPResponse: Sendable {

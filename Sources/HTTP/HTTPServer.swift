@@ -4,7 +4,7 @@ internal import System
 
 /// Serves responses on one listening socket, on a thread of its own.
 ///
-/// It knows no metric: `route` is asked for the response to each GET, HEAD and POST, on the server's thread, and must not
+/// It knows no metric: `route` is asked for the answer to each GET, HEAD and POST, on the server's thread, and must not
 /// block. The body of a POST is left out.
 package final class HTTPServer {
     private let loop: ServerLoop
@@ -18,7 +18,7 @@ package final class HTTPServer {
         on socket: ListeningSocket,
         limits: HTTPLimits = HTTPLimits(),
         security: CurrentWebSecurity? = nil,
-        route: @escaping @Sendable (HTTPRequest) -> HTTPResponse
+        route: @escaping @Sendable (HTTPRequest) -> HTTPAnswer
     ) throws(HTTPServerError) {
         let loop = ServerLoop(limits: limits, security: security, route: route)
         let callbacks = shim_callbacks(
@@ -122,6 +122,7 @@ private func completeRequest(
 ) {
     guard let loop = loop(context), let state = state(of: connection) else { return }
     state.login = nil
+    state.response = nil
     loop.connections.endAnswer(to: state, at: ServerLoop.now)
 }
 
@@ -148,6 +149,8 @@ private func answer(
     func queue(_ response: HTTPResponse) -> MHD_Result {
         response.queue(on: connection, adding: security?.headers)
     }
+    // It has waited for that.
+    if let response = state.response { return queue(response) }
     let isFirst = requestState.pointee == nil
     requestState.pointee = context
     let known = HTTPRequest.Method(rawValue: String(cString: method))
@@ -173,6 +176,11 @@ private func answer(
         case .busy: return queue(loop.busy)
         }
     }
-    let response = loop.route(HTTPRequest(method: method, target: String(cString: url), connection: connection))
-    return queue(response.byteCount <= loop.limits.responseBytes ? response : loop.tooLarge)
+    let request = HTTPRequest(method: method, target: String(cString: url), connection: connection)
+    switch loop.route(request) {
+    case .now(let response): return queue(loop.bounded(response))
+    case .later(let work):
+        loop.work(for: connection, state, work)
+        return .YES
+    }
 }

@@ -1,6 +1,7 @@
 internal import CMicroHTTPD
 internal import Glibc
 internal import Synchronization
+internal import System
 
 /// What runs on a server's thread: libmicrohttpd, which calls the functions below, and the clock of its connections.
 /// Only what says so may be used from other threads.
@@ -12,13 +13,14 @@ final class ServerLoop: @unchecked Sendable {
     private static let idleMicroseconds: UInt32 = 10_000
 
     let security: CurrentWebSecurity?
-    let route: @Sendable (HTTPRequest) -> HTTPResponse
+    let route: @Sendable (HTTPRequest) -> HTTPAnswer
     let limits: HTTPLimits
     var connections: ConnectionTable
     /// Connections that have begun since the start.
     var beginnings = 0
     private let stopping = Atomic(false)
-    /// Connections that libmicrohttpd has suspended until a password is verified, with the addresses it gave them.
+    /// Connections that libmicrohttpd has suspended until a password is verified or an answer worked out, with the addresses it
+    /// gave them.
     private let suspended = Mutex<[ObjectIdentifier: (state: HTTPConnection, address: UInt)]>([:])
 
     let badRequest = HTTPResponse(
@@ -37,12 +39,19 @@ final class ServerLoop: @unchecked Sendable {
         text: "Too many passwords wait to be verified. Try again.",
         headers: [("Retry-After", "1")]
     )
+    let noThread = HTTPResponse(
+        status: 503,
+        text: "The system has no thread for this request. Try again.",
+        headers: [("Retry-After", "1")]
+    )
+    /// To clients that are not there to read it.
+    let ended = HTTPResponse(status: 503, text: "It took too long, or the server ends.")
     let tooLarge = HTTPResponse(status: 500, text: "The answer would be larger than this server sends.")
 
     init(
         limits: HTTPLimits,
         security: CurrentWebSecurity?,
-        route: @escaping @Sendable (HTTPRequest) -> HTTPResponse
+        route: @escaping @Sendable (HTTPRequest) -> HTTPAnswer
     ) {
         self.limits = limits
         self.security = security
@@ -70,7 +79,7 @@ final class ServerLoop: @unchecked Sendable {
             for connection in connections.cutOverdue(at: now) { cut(connection) }
         }
         // libmicrohttpd does not end before they go on.
-        for (state, _) in suspended.withLock({ Array($0.values) }) { resume(state) {} }
+        for (state, _) in suspended.withLock({ Array($0.values) }) { resume(state) { state.response = ended } }
         MHD_stop_daemon(daemon)
     }
 
@@ -87,11 +96,31 @@ final class ServerLoop: @unchecked Sendable {
         setsockopt(connection.descriptor, SOL_SOCKET, SO_LINGER, &atOnce, socklen_t(MemoryLayout<linger>.size))
         shutdown(connection.descriptor, CInt(SHUT_RDWR))
         // While it is suspended libmicrohttpd does not look.
-        resume(connection) { connection.login = .busy }
+        resume(connection) { connection.response = ended }
     }
 
-    /// Lets a connection wait for a password.
-    func suspend(_ connection: OpaquePointer, _ state: HTTPConnection) {
+    func bounded(_ response: HTTPResponse) -> HTTPResponse {
+        response.byteCount <= limits.responseBytes ? response : tooLarge
+    }
+
+    /// Works out an answer while its connection waits.
+    func work(
+        for connection: OpaquePointer,
+        _ state: HTTPConnection,
+        _ work: @escaping @Sendable () -> HTTPResponse
+    ) {
+        // Before the other thread can have ended.
+        suspend(connection, state)
+        let isStarted = WorkThread.detach { [self] in
+            let response = bounded(work())
+            // Not where the server has stopped meanwhile or has cut it off.
+            resume(state) { state.response = response }
+        }
+        if !isStarted { resume(state) { state.response = noThread } }
+    }
+
+    /// Lets a connection wait.
+    private func suspend(_ connection: OpaquePointer, _ state: HTTPConnection) {
         suspended.withLock { $0[ObjectIdentifier(state)] = (state, UInt(bitPattern: connection)) }
         MHD_suspend_connection(connection)
     }

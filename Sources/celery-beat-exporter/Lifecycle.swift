@@ -7,6 +7,7 @@ final class Lifecycle: Sendable {
     private static let interval = Duration.seconds(1)
 
     private let exporter: Exporter
+    private let isEnabled: Bool
     private let next = Mutex(ContinuousClock.now)
 
     private let reloaded = HTTPResponse(status: 200, text: "Reloaded.")
@@ -19,28 +20,37 @@ final class Lifecycle: Sendable {
         status: 403,
         text: "Not reloaded: a page in a browser asks for it, and no page may. Use curl -X POST, or SIGHUP."
     )
+    private let notEnabled = HTTPResponse(
+        status: 403,
+        text: "Lifecycle API is not enabled. Start with --web.enable-lifecycle, or reload by SIGHUP: kill -HUP PID"
+    )
     /// Of these browsers send at least one with what a page asks for, a form too, and programs send none.
     private static let headersOfPages = ["Origin", "Sec-Fetch-Site", "Referer"]
 
-    init(exporter: Exporter) {
+    init(exporter: Exporter, isEnabled: Bool) {
         self.exporter = exporter
+        self.isEnabled = isEnabled
     }
 
     /// Reloads, unless a page in a browser asks: whoever shows it to a colleague would have that colleague's browser ask.
-    func reload(_ request: HTTPRequest) -> HTTPResponse {
-        guard Self.headersOfPages.allSatisfy({ request.header($0) == nil }) else { return fromAPage }
+    func reload(_ request: HTTPRequest) -> HTTPAnswer {
+        guard isEnabled else { return .now(notEnabled) }
+        guard Self.headersOfPages.allSatisfy({ request.header($0) == nil }) else { return .now(fromAPage) }
         let isInTime = next.withLock { next in
             let now = ContinuousClock.now
             guard now >= next else { return false }
             next = now + Self.interval
             return true
         }
-        guard isInTime else { return tooSoon }
-        do {
-            try exporter.reload()
-            return reloaded
-        } catch {
-            return HTTPResponse(status: 500, text: "Not reloaded: \(error)")
+        guard isInTime else { return .now(tooSoon) }
+        // It reads files.
+        return .later { [self] in
+            do throws(ConfigurationError) {
+                try exporter.reload()
+                return reloaded
+            } catch {
+                return HTTPResponse(status: 500, text: "Not reloaded: \(error)")
+            }
         }
     }
 }

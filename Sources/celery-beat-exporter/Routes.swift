@@ -1,62 +1,71 @@
 internal import HTTP
 internal import Synchronization
 
-/// What is served under which path.
+/// What is served. A new route is an entry of the list here.
 final class Routes: Sendable {
     static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status", "/probe"]
 
-    private let exporter: Exporter
-    private let telemetryPath: String
-    private let status: StatusRoutes
-    private let healthy = HTTPResponse(status: 200, text: "Healthy.")
-    private let ready = HTTPResponse(status: 200, text: "Ready.")
-    private let collecting = HTTPResponse(status: 503, text: "Not ready: the first collections have not ended.")
-    private let stopping = HTTPResponse(status: 503, text: "Not ready: shutting down.")
-    private let lifecycle: Lifecycle?
-    private let noLifecycle = HTTPResponse(
-        status: 403,
-        text: "Lifecycle API is not enabled. Start with --web.enable-lifecycle, or reload by SIGHUP: kill -HUP PID"
-    )
-    private let notGet = HTTPResponse.methodNotAllowed(allowed: "GET, HEAD")
-    private let notPost = HTTPResponse.methodNotAllowed(allowed: "POST")
+    private let routes: [(route: Route, notAllowed: HTTPResponse)]
     private let notFound: HTTPResponse
-    private let noTarget = HTTPResponse(
-        status: 400,
-        text: "Ask for /probe?target=NAME, with a name from the targets of the configuration file."
-    )
-    private let isStopping = Mutex(false)
+    private let readiness: Readiness
 
     init(exporter: Exporter, telemetryPath: String, enablesLifecycle: Bool) {
-        self.exporter = exporter
-        lifecycle = enablesLifecycle ? Lifecycle(exporter: exporter) : nil
-        self.telemetryPath = telemetryPath
-        status = StatusRoutes(exporter: exporter, telemetryPath: telemetryPath)
+        let status = StatusRoutes(exporter: exporter, telemetryPath: telemetryPath)
+        let lifecycle = Lifecycle(exporter: exporter, isEnabled: enablesLifecycle)
+        let readiness = Readiness(exporter: exporter)
+        let healthy = HTTPResponse(status: 200, text: "Healthy.")
+        let noTarget = HTTPResponse(
+            status: 400,
+            text: "Ask for /probe?target=NAME, with a name from the targets of the configuration file."
+        )
+        let list: [Route] = [
+            .get(telemetryPath) { request, _ in exporter.target.metrics(for: request) },
+            .get("/probe") { request, _ in
+                request.parameter("target").flatMap { exporter.target(named: $0) }?.metrics(for: request) ?? noTarget
+            },
+            .get("/") { request, _ in status.page(for: request) },
+            .get("/api/v1/status") { request, _ in status.json(for: request) },
+            .get("/-/healthy") { _, _ in healthy },
+            .get("/-/ready") { _, _ in readiness.response },
+            .post("/-/reload") { lifecycle.reload($0) },
+        ]
+        routes = list.map { ($0, HTTPResponse.methodNotAllowed(allowed: $0.allowedMethods)) }
         notFound = HTTPResponse(status: 404, text: "Not found. The metrics are at \(telemetryPath).")
+        self.readiness = readiness
     }
 
-    func response(to request: HTTPRequest) -> HTTPResponse {
-        if request.path == "/-/reload" {
-            return request.method == .post ? lifecycle?.reload(request) ?? noLifecycle : notPost
+    func answer(to request: HTTPRequest) -> HTTPAnswer {
+        for (route, notAllowed) in routes {
+            guard let parameters = route.parameters(of: request.path) else { continue }
+            guard route.methods.contains(request.method) else { return .now(notAllowed) }
+            return route.answer(request, parameters)
         }
-        guard request.method != .post else { return notGet }
-        return switch request.path {
-        case telemetryPath: exporter.target.metrics(for: request)
-        case "/probe": probe(request)
-        case "/-/healthy": healthy
-        case "/-/ready": isStopping.withLock { $0 } ? stopping : exporter.isComplete ? ready : collecting
-        case "/": status.page(for: request)
-        case "/api/v1/status": status.json(for: request)
-        default: notFound
-        }
+        return .now(notFound)
     }
 
     /// From now on the program is not ready.
     func beginShutdown() {
-        isStopping.withLock { $0 = true }
+        readiness.end()
+    }
+}
+
+/// Whether the program has looked at all sources once, and does not end.
+private final class Readiness: Sendable {
+    private let exporter: Exporter
+    private let isStopping = Mutex(false)
+    private let ready = HTTPResponse(status: 200, text: "Ready.")
+    private let collecting = HTTPResponse(status: 503, text: "Not ready: the first collections have not ended.")
+    private let stopping = HTTPResponse(status: 503, text: "Not ready: shutting down.")
+
+    init(exporter: Exporter) {
+        self.exporter = exporter
     }
 
-    private func probe(_ request: HTTPRequest) -> HTTPResponse {
-        guard let target = request.parameter("target").flatMap({ exporter.target(named: $0) }) else { return noTarget }
-        return target.metrics(for: request)
+    var response: HTTPResponse {
+        isStopping.withLock { $0 } ? stopping : exporter.isComplete ? ready : collecting
+    }
+
+    func end() {
+        isStopping.withLock { $0 = true }
     }
 }

@@ -44,7 +44,7 @@ struct Service {
         }
         let limits = limits(of: sockets.count)
         return try sockets.map { (socket) throws(HTTPServerError) in
-            let server = try HTTPServer(on: socket, limits: limits, security: security) { routes.response(to: $0) }
+            let server = try HTTPServer(on: socket, limits: limits, security: security) { routes.answer(to: $0) }
             logger.info(
                 "serving",
                 metadata: [

@@ -137,7 +137,8 @@ private final class AnyWeb: Sendable {
                     request.path, request.header("Accept"), request.header("Host"), request.parameter("target"),
                     request.parameter("a"),
                 ]
-                return HTTPResponse(status: 200, text: seen.compactMap { $0 }.joined(separator: "\n"))
+                let response = HTTPResponse(status: 200, text: seen.compactMap { $0 }.joined(separator: "\n"))
+                return request.path.utf8.count % 2 == 0 ? .now(response) : .later { response }
             }
         } catch {
             preconditionFailure("\(error)")
