@@ -107,7 +107,7 @@ package final class LoginVerifier: Sendable {
             }
             if isRight { file?.write(known) }
             for finish in finishes { finish(isRight ? .accepted : .refused) }
-            if !isRight, rest > .zero { usleep(UInt32(min(rest / .microseconds(1), 60_000_000))) }
+            if !isRight, rest > .zero { WorkThread.sleep(until: end + min(rest, .seconds(60))) }
         }
     }
 

@@ -8,10 +8,6 @@ package struct RedisCommand: Sendable {
         self.arguments = arguments.map(\.redisBytes)
     }
 
-    package init(_ arguments: [any RedisArgument]) {
-        self.arguments = arguments.map(\.redisBytes)
-    }
-
     /// The same where its reply is known to have so many bytes of strings, or is permitted to.
     package func expecting(bytes: Int) -> RedisCommand {
         var command = self

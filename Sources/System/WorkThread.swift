@@ -49,6 +49,13 @@ package enum WorkThread {
         close(file)
     }
 
+    /// Blocks the thread that asks until then.
+    package static func sleep(until instant: ContinuousClock.Instant) {
+        while case let rest = ContinuousClock.now.duration(to: instant), rest > .zero {
+            usleep(UInt32(clamping: Int64(min(rest / .microseconds(1), 1e6)) + 1))
+        }
+    }
+
     /// A running thread.
     package struct Handle {
         fileprivate let thread: pthread_t

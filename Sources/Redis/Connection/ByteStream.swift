@@ -41,7 +41,7 @@ final class ByteStream {
     private func transfer(until deadline: Deadline, _ attempt: () -> Transfer) throws(StreamError) -> Int {
         while true {
             // Whoever sends all the time lets nobody wait, and so comes to no other end.
-            guard !deadline.hasPassed else { throw .timeout }
+            guard ContinuousClock.now < deadline else { throw .timeout }
             switch attempt() {
             case .moved(let count): return count
             case .mustWaitToRead: try socket.wait(toWrite: false, until: deadline)

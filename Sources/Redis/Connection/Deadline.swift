@@ -2,8 +2,6 @@
 typealias Deadline = ContinuousClock.Instant
 
 extension Deadline {
-    var hasPassed: Bool { ContinuousClock.now >= self }
-
     /// An earlier deadline for the first of several attempts, so that one that hangs leaves time for the others.
     func share(amongAttempts attempts: Int) -> Deadline {
         let now = ContinuousClock.now

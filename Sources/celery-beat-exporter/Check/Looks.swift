@@ -108,7 +108,6 @@ final class CollectorLook: Sendable {
         let reader = definition.make { [snapshot] in snapshot.value }
         var problems: [SourceProblem] = []
         var isFirst = true
-        let never = Event()
         while true {
             let wasLast = firstLooks.areDone
             let result = Result { () throws(SourceError) in try reader.read(.now + times.timeout) }
@@ -123,7 +122,7 @@ final class CollectorLook: Sendable {
             guard reading.isPreliminary || !wasLast || next < looksUntil, next < times.repeatsUntil else {
                 return reading
             }
-            _ = never.wait(until: next)
+            WorkThread.sleep(until: next)
         }
     }
 }

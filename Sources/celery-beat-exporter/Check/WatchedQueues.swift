@@ -21,10 +21,9 @@ struct WatchedQueues: Reader {
         guard !hasWatched else { return reading }
         hasWatched = true
         let waiting = (reading.state?.queues ?? []).filter { $0.length > 0 }.sorted { $0.length > $1.length }
-        let never = Event()
         do throws(SourceError) {
             let outcome = try standing.look(at: waiting.map(\.name), until: deadline + Self.patience) {
-                _ = never.wait(until: .now + Self.patience)
+                WorkThread.sleep(until: .now + Self.patience)
             }
             reading.problems += waiting.filter { outcome.queues.contains($0.name) }.map { queue in
                 Self.problem(queue.name, messages: queue.length, hasWorkers: outcome.hasWorkers)
