@@ -44,8 +44,14 @@ let package = Package(
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", dependencies: ["System"], swiftSettings: strict),
+        .target(name: "JSON", swiftSettings: strict),
+        .target(name: "TimeZones", swiftSettings: strict),
         .target(name: "Reading", dependencies: ["System"], swiftSettings: strict),
-        .target(name: "Celery", dependencies: ["Reading", "Redis", "Postgres"], swiftSettings: strict),
+        .target(
+            name: "Celery",
+            dependencies: ["Reading", "Redis", "Postgres", "JSON", "TimeZones", "System"],
+            swiftSettings: strict
+        ),
         .target(
             name: "Collection",
             dependencies: ["Celery", "Reading", "System", logging],
@@ -58,7 +64,7 @@ let package = Package(
         ),
         .target(
             name: "Status",
-            dependencies: ["Celery", "Collection", "Reading", "System"],
+            dependencies: ["Celery", "Collection", "Reading", "JSON", "System"],
             resources: [.embedInCode("Page/page.css"), .embedInCode("Page/page.js")],
             swiftSettings: strict
         ),
@@ -66,7 +72,7 @@ let package = Package(
             name: "celery-beat-exporter",
             dependencies: [
                 "Metrics", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status", "System", "CArguments", "CExecInfo",
+                "Exposition", "Status", "JSON", "TimeZones", "System", "CArguments", "CExecInfo",
                 argumentParser, logging,
             ],
             swiftSettings: strict
@@ -82,10 +88,12 @@ let package = Package(
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(name: "TimeZonesTests", dependencies: ["TimeZones"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",
-            dependencies: ["Celery", "Reading", "Redis", "LyingRedis"],
+            dependencies: ["Celery", "Reading", "Redis", "JSON", "TimeZones", "LyingRedis"],
             exclude: ["crontab_oracle.py"],
             swiftSettings: strict
         ),
@@ -109,7 +117,7 @@ let package = Package(
             name: "FuzzTests",
             dependencies: [
                 "celery-beat-exporter", "Celery", "Metrics", "Collection", "Reading", "Status", "Redis", "Postgres",
-                "HTTP", "YAML", "Exposition", "System", "LyingRedis",
+                "HTTP", "YAML", "Exposition", "JSON", "TimeZones", "System", "LyingRedis",
                 argumentParser, logging,
             ],
             swiftSettings: strict

@@ -1,5 +1,6 @@
 internal import Postgres
 internal import Reading
+internal import TimeZones
 
 extension SourceProblem {
     /// Someone's time zone is none that the system has.

@@ -16,4 +16,9 @@ extension String {
         while bytes[end] & 0xc0 == 0x80 { bytes.formIndex(before: &end) }
         return self[..<end]
     }
+
+    /// Its beginning. Unlike characters, scalars have a bounded number of bytes: four.
+    package func firstScalars(_ count: Int) -> String {
+        String(String.UnicodeScalarView(unicodeScalars.prefix(count)))
+    }
 }

@@ -1,4 +1,5 @@
 internal import Celery
+internal import TimeZones
 internal import YAML
 
 /// The YAML file that `--config.file` names, or the part of it about one application. Its keys are the names of flags, whole

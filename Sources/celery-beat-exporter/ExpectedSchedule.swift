@@ -1,4 +1,5 @@
 internal import Celery
+internal import TimeZones
 internal import YAML
 
 /// Reads what stands under `schedule` in the configuration file: the entries of a beat that leaves no trace but its tasks.

@@ -1,5 +1,6 @@
 internal import Collection
 internal import Glibc
+internal import JSON
 internal import Logging
 internal import Status
 internal import System

@@ -1,5 +1,7 @@
 import Foundation
+import JSON
 import Testing
+import TimeZones
 
 @testable import Celery
 
@@ -62,7 +64,7 @@ import Testing
                 dayOfMonth: fields[3],
                 monthOfYear: fields[4]
             )
-            guard let zone = Celery.TimeZone(identifier: fields[5]) else {
+            guard let zone = TimeZones.TimeZone(identifier: fields[5]) else {
                 Issue.record("no zone \(fields[5])")
                 return
             }

@@ -1,4 +1,5 @@
 import Testing
+import TimeZones
 
 @testable import Celery
 

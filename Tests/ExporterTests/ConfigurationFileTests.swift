@@ -1,6 +1,7 @@
 import ArgumentParser
 import Celery
 import Testing
+import TimeZones
 
 @testable import celery_beat_exporter
 

@@ -1,5 +1,6 @@
 import Collection
 import Exposition
+import JSON
 import Logging
 import System
 

@@ -1,5 +1,6 @@
 import Exposition
 import Glibc
+import JSON
 import Redis
 
 @testable import Celery
@@ -11,7 +12,7 @@ let valueTargets = [
         bytes in
         _ = JSONParser.parse(bytes)
         let text = String(decoding: bytes, as: UTF8.self)
-        return JSONParser.parse(Array(JSONValue.quoted(text).utf8)) == .string(text)
+        return JSONParser.parse(Array(JSONText.quoted(text).utf8)) == .string(text)
             ? nil : "is not read as it was written"
     },
     FuzzTarget("redbeat-entry", entrySamples) { bytes in

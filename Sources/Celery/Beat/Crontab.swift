@@ -1,3 +1,6 @@
+internal import JSON
+package import TimeZones
+
 /// A crontab as Celery understands it: a minute is due when ALL five fields match.
 /// Source: celery/schedules.py, `crontab` and `crontab_parser`.
 package struct Crontab: Equatable, Sendable {

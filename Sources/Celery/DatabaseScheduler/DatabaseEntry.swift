@@ -1,4 +1,5 @@
 internal import Postgres
+internal import TimeZones
 
 /// One periodic task of django-celery-beat, joined with its schedule.
 /// Source: django_celery_beat/models.py, and `ModelEntry` in django_celery_beat/schedulers.py.

@@ -1,3 +1,5 @@
+package import TimeZones
+
 /// One entry of a schedule that someone told the exporter to expect.
 package struct ExpectedEntry: Equatable, Sendable {
     package enum Timing: Equatable, Sendable {

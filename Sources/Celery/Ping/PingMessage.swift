@@ -1,4 +1,5 @@
 internal import Glibc
+internal import JSON
 
 /// Celery's ping, as its remote control sends it. Source: kombu/pidbox.py, `Mailbox._publish` and `Node.handle_message`;
 /// kombu/transport/virtual/base.py for the envelope.
@@ -18,16 +19,16 @@ enum PingMessage {
 
     /// The envelope of one ping.
     static func envelope(_ address: Address, ticket: String) -> String {
-        let replyTo = #"{"exchange": "", "routing_key": \#(JSONValue.quoted(address.replyKey))}"#
+        let replyTo = #"{"exchange": "", "routing_key": \#(JSONText.quoted(address.replyKey))}"#
         let body = #"""
-            {"method": "ping", "arguments": {}, "destination": null, "pattern": \#(JSONValue.quoted(address.pattern)), \#
-            "matcher": "glob", "ticket": \#(JSONValue.quoted(ticket)), "reply_to": \#(replyTo)}
+            {"method": "ping", "arguments": {}, "destination": null, "pattern": \#(JSONText.quoted(address.pattern)), \#
+            "matcher": "glob", "ticket": \#(JSONText.quoted(ticket)), "reply_to": \#(replyTo)}
             """#
         return #"""
             {"body": "\#(Base64.encode(Array(body.utf8)))", "content-encoding": "utf-8", \#
             "content-type": "application/json", "headers": {"clock": 1}, \#
             "properties": {"delivery_mode": 2, "delivery_info": {"exchange": "celery.pidbox", "routing_key": ""}, \#
-            "priority": 0, "body_encoding": "base64", "delivery_tag": \#(JSONValue.quoted(ticket))}}
+            "priority": 0, "body_encoding": "base64", "delivery_tag": \#(JSONText.quoted(ticket))}}
             """#
     }
 

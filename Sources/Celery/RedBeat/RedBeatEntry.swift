@@ -1,4 +1,7 @@
+internal import JSON
 internal import Reading
+internal import System
+internal import TimeZones
 
 /// One schedule entry, decoded from its hash. Source: redbeat/decoder.py and `RedBeatSchedulerEntry.save`.
 ///

@@ -1,3 +1,6 @@
+internal import JSON
+internal import System
+
 /// What is wrong with a stored entry, by what RedBeat does with it.
 ///
 /// RedBeat passes every member of definition and meta on to Python constructors as it finds them. A missing member that

@@ -1,3 +1,5 @@
+internal import TimeZones
+
 /// Concludes from readings how beat is. Pure: it holds what must be remembered from one reading to the next.
 struct RedBeatTracker {
     private let configuration: RedBeatConfiguration

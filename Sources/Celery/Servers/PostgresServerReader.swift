@@ -1,5 +1,6 @@
 package import Postgres
 package import Reading
+internal import System
 
 /// What a PostgreSQL tells of itself and of the role that asks.
 package struct PostgresServerState: Equatable, Sendable {

@@ -1,4 +1,5 @@
 internal import Redis
+internal import System
 
 /// What replies of INFO say, in lines of `name:value`.
 struct ServerInformation {

@@ -1,5 +1,6 @@
 internal import Postgres
 internal import Reading
+internal import TimeZones
 
 /// Looks for task tables in a database.
 struct TaskCatalog {

@@ -1,4 +1,5 @@
 internal import Collection
+internal import JSON
 internal import Reading
 
 // The shape is documented and promised in docs/api.md: members are added, never renamed or removed.

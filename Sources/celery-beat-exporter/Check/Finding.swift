@@ -1,4 +1,5 @@
 internal import Collection
+internal import JSON
 internal import Status
 internal import System
 

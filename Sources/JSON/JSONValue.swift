@@ -1,5 +1,5 @@
 /// A JSON value as Python's `json` writes and reads it.
-enum JSONValue: Equatable, Sendable {
+package enum JSONValue: Equatable, Sendable {
     case null
     case boolean(Bool)
     case number(Double)
@@ -7,33 +7,33 @@ enum JSONValue: Equatable, Sendable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    subscript(key: String) -> JSONValue? {
+    package subscript(key: String) -> JSONValue? {
         if case .object(let members) = self { return members[key] }
         return nil
     }
 
-    var string: String? {
+    package var string: String? {
         if case .string(let value) = self { return value }
         return nil
     }
 
-    var number: Double? {
+    package var number: Double? {
         if case .number(let value) = self { return value }
         return nil
     }
 
     /// A number without a fraction that fits.
-    var integer: Int? {
+    package var integer: Int? {
         number.flatMap { Int(exactly: $0) }
     }
 
-    var boolean: Bool? {
+    package var boolean: Bool? {
         if case .boolean(let value) = self { return value }
         return nil
     }
 
     /// Whether Python takes it for true.
-    var isTrue: Bool {
+    package var isTrue: Bool {
         switch self {
         case .null: false
         case .boolean(let value): value
@@ -44,15 +44,8 @@ enum JSONValue: Equatable, Sendable {
         }
     }
 
-    var isObject: Bool {
+    package var isObject: Bool {
         if case .object = self { return true }
         return false
-    }
-}
-
-extension String {
-    /// Its beginning. Unlike characters, scalars have a bounded number of bytes: four.
-    func firstScalars(_ count: Int) -> String {
-        String(String.UnicodeScalarView(unicodeScalars.prefix(count)))
     }
 }

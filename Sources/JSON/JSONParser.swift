@@ -3,12 +3,12 @@
 ///
 /// Own code rather than a library: Foundation's decoder refuses some of these, and would cost the process the memory
 /// that the whole exporter otherwise needs.
-struct JSONParser {
+package struct JSONParser {
     /// Deeper nesting is refused: it would exhaust the stack.
     static let maximumDepth = 64
     /// A text with more values is refused, beside those that nobody needs: each takes many times the memory that it has
     /// bytes.
-    static let maximumValues = 10_000
+    package static let maximumValues = 10_000
 
     private var rest: ArraySlice<UInt8>
     private let leftOut: Set<String>
@@ -18,7 +18,7 @@ struct JSONParser {
 
     /// The value in `bytes`, or nil when they are not one JSON value.
     /// - Parameter leavingOut: members of the outermost object whose values nobody needs; they are null in the result.
-    static func parse(_ bytes: [UInt8], leavingOut: Set<String> = []) -> JSONValue? {
+    package static func parse(_ bytes: [UInt8], leavingOut: Set<String> = []) -> JSONValue? {
         var parser = JSONParser(rest: bytes[...], leftOut: leavingOut)
         guard let value = parser.value(depth: 0) else { return nil }
         parser.skipSpace()
@@ -26,7 +26,7 @@ struct JSONParser {
     }
 
     /// Whether it is because of their number of values that `bytes` cannot be read.
-    static func hasTooMuch(_ bytes: [UInt8], leavingOut: Set<String> = []) -> Bool {
+    package static func hasTooMuch(_ bytes: [UInt8], leavingOut: Set<String> = []) -> Bool {
         var parser = JSONParser(rest: bytes[...], leftOut: leavingOut)
         return parser.value(depth: 0) == nil && parser.valueCount > maximumValues
     }

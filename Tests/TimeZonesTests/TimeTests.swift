@@ -1,9 +1,9 @@
 import Foundation
 import Testing
 
-@testable import Celery
+@testable import TimeZones
 
-private typealias TimeZone = Celery.TimeZone
+private typealias TimeZone = TimeZones.TimeZone
 
 @Suite struct TimeTests {
     @Test func daysOfFourCenturiesThereAndBack() {

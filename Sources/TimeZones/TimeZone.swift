@@ -26,7 +26,7 @@ package struct TimeZone: Equatable, Sendable {
     }
 
     /// Seconds east of UTC at a moment (Unix seconds).
-    func offset(at moment: Double) -> Int {
+    package func offset(at moment: Double) -> Int {
         guard let last = transitions.last else { return futureRule?.offset(at: moment) ?? initialOffset }
         if moment >= Double(last.moment) { return futureRule?.offset(at: moment) ?? last.offset }
         // The first transition later than the moment; the one before it holds.
@@ -39,13 +39,13 @@ package struct TimeZone: Equatable, Sendable {
         return low == 0 ? initialOffset : transitions[low - 1].offset
     }
 
-    func civilTime(at moment: Double) -> CivilTime {
+    package func civilTime(at moment: Double) -> CivilTime {
         CivilTime(secondsSinceEpoch: moment + Double(offset(at: moment)))
     }
 
     /// The moment at which the wall clock shows `time`. As Python's zoneinfo with `fold=0`, which Celery uses: of two
     /// moments the earlier, and in a gap the time counts as if the clock had not yet been moved.
-    func moment(of time: CivilTime) -> Double {
+    package func moment(of time: CivilTime) -> Double {
         let wall = time.secondsSinceEpoch
         let before = offset(at: wall - 86_400)
         let after = offset(at: wall + 86_400)
@@ -56,12 +56,12 @@ package struct TimeZone: Equatable, Sendable {
     }
 
     /// The same where the clock may have been put back: of two moments the later, unless that is after `latest`.
-    func moment(of time: CivilTime, notAfter latest: Double) -> Double {
+    package func moment(of time: CivilTime, notAfter latest: Double) -> Double {
         second(of: time).flatMap { $0 <= latest ? $0 : nil } ?? moment(of: time)
     }
 
     /// The same: of two moments the earlier, unless that is before `earliest`.
-    func moment(of time: CivilTime, notBefore earliest: Double) -> Double {
+    package func moment(of time: CivilTime, notBefore earliest: Double) -> Double {
         let first = moment(of: time)
         return first < earliest ? second(of: time) ?? first : first
     }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Celery
+@testable import JSON
 
 @Suite struct JSONParserTests {
     private func parse(_ text: String) -> JSONValue? {

@@ -1,15 +1,15 @@
 /// A wall-clock time in the proleptic Gregorian calendar, without a zone. Seconds may have a fraction.
-struct CivilTime: Equatable, Sendable {
-    var year: Int
+package struct CivilTime: Equatable, Sendable {
+    package var year: Int
     /// 1 to 12.
-    var month: Int
+    package var month: Int
     /// 1 to 31.
-    var day: Int
-    var hour: Int
-    var minute: Int
-    var second: Double
+    package var day: Int
+    package var hour: Int
+    package var minute: Int
+    package var second: Double
 
-    init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Double = 0) {
+    package init(year: Int, month: Int, day: Int, hour: Int = 0, minute: Int = 0, second: Double = 0) {
         self.year = year
         self.month = month
         self.day = day
@@ -19,7 +19,7 @@ struct CivilTime: Equatable, Sendable {
     }
 
     /// Splits seconds since 1970-01-01T00:00:00 of the same wall clock.
-    init(secondsSinceEpoch seconds: Double) {
+    package init(secondsSinceEpoch seconds: Double) {
         let days = (seconds / 86_400).rounded(.down)
         var rest = seconds - days * 86_400
         let hours = (rest / 3600).rounded(.down)
@@ -33,7 +33,7 @@ struct CivilTime: Equatable, Sendable {
 
     /// Midnight of a day. Days are counted in eras of 400 years that begin on 1 March, where leap days come last.
     /// The arithmetic is that of Howard Hinnant's "chrono-compatible low-level date algorithms".
-    init(daysSinceEpoch days: Int) {
+    package init(daysSinceEpoch days: Int) {
         let shifted = days + 719_468
         let era = shifted.floorDivided(by: 146_097)
         let dayOfEra = shifted - era * 146_097
@@ -48,7 +48,7 @@ struct CivilTime: Equatable, Sendable {
         )
     }
 
-    var daysSinceEpoch: Int {
+    package var daysSinceEpoch: Int {
         let shiftedYear = month <= 2 ? year - 1 : year
         let era = shiftedYear.floorDivided(by: 400)
         let yearOfEra = shiftedYear - era * 400
@@ -57,17 +57,17 @@ struct CivilTime: Equatable, Sendable {
         return era * 146_097 + dayOfEra - 719_468
     }
 
-    var secondsSinceEpoch: Double {
+    package var secondsSinceEpoch: Double {
         Double(daysSinceEpoch * 86_400 + hour * 3600 + minute * 60) + second
     }
 
     /// 0 for Sunday to 6 for Saturday.
-    var weekday: Int {
+    package var weekday: Int {
         let remainder = (daysSinceEpoch + 4) % 7
         return remainder < 0 ? remainder + 7 : remainder
     }
 
-    static func daysIn(month: Int, of year: Int) -> Int {
+    package static func daysIn(month: Int, of year: Int) -> Int {
         switch month {
         case 2: (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 29 : 28
         case 4, 6, 9, 11: 30

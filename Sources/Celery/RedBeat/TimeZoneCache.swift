@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import TimeZones
 
 /// Zones that entries name, read from the system's files once.
 enum TimeZoneCache {

@@ -1,5 +1,5 @@
 /// A JSON text in the making. Members of objects keep their order.
-indirect enum JSONTree {
+package indirect enum JSONTree {
     case null
     case bool(Bool)
     case number(Double)
@@ -8,18 +8,18 @@ indirect enum JSONTree {
     case object([(name: String, value: JSONTree)])
 
     /// Null for what is nil.
-    init(_ value: Bool?) { self = value.map { .bool($0) } ?? .null }
-    init(_ value: Double?) { self = value.map { .number($0) } ?? .null }
-    init(_ value: Int?) { self = value.map { .number(Double($0)) } ?? .null }
-    init(_ value: String?) { self = value.map { .text($0) } ?? .null }
+    package init(_ value: Bool?) { self = value.map { .bool($0) } ?? .null }
+    package init(_ value: Double?) { self = value.map { .number($0) } ?? .null }
+    package init(_ value: Int?) { self = value.map { .number(Double($0)) } ?? .null }
+    package init(_ value: String?) { self = value.map { .text($0) } ?? .null }
 
     /// A list of values, null for nil.
-    init<Value>(_ values: [Value]?, _ tree: (Value) -> JSONTree) {
+    package init<Value>(_ values: [Value]?, _ tree: (Value) -> JSONTree) {
         self = values.map { .list($0.map(tree)) } ?? .null
     }
 
     /// Appends the text in UTF-8, without blanks.
-    func write(to output: inout [UInt8]) {
+    package func write(to output: inout [UInt8]) {
         switch self {
         case .null: output += "null".utf8
         case .bool(let value): output += (value ? "true" : "false").utf8
