@@ -12,8 +12,6 @@ package struct CollectorHealth: Equatable, Sendable {
     package private(set) var isSuccess = false
     /// Whether any ever brought a state: what it looks for has been there.
     package private(set) var hasBroughtState = false
-    /// Whether another collection may soon tell more than the last one.
-    package private(set) var isPreliminary = false
     package private(set) var lastSuccess: Double?
     /// When the first of the failures in a row came; nil while it succeeds.
     package private(set) var failingSince: Double?
@@ -49,7 +47,6 @@ package struct CollectorHealth: Equatable, Sendable {
         case .success(let reading):
             isSuccess = true
             hasBroughtState = hasBroughtState || reading.state != nil
-            isPreliminary = reading.isPreliminary
             lastSuccess = time
             failingSince = nil
             error = nil
@@ -58,7 +55,6 @@ package struct CollectorHealth: Equatable, Sendable {
             for problem in reading.problems { errors[problem.reason, default: 0] += 1 }
         case .failure(let error):
             isSuccess = false
-            isPreliminary = false
             failingSince = failingSince ?? time
             self.error = error
             errors[error.reason, default: 0] += 1

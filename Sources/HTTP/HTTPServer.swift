@@ -179,6 +179,7 @@ private func answer(
     let request = HTTPRequest(method: method, target: String(cString: url), connection: connection)
     switch loop.route(request) {
     case .now(let response): return queue(loop.bounded(response))
+    case .later where state.isCut: return queue(loop.ended)
     case .later(let work):
         loop.work(for: connection, state, work)
         return .YES

@@ -1,5 +1,16 @@
 internal import Glibc
 
+/// The login of one user that was right last: a user has one hash, so no other can be. Only keyed hashes are kept.
+struct KnownLogin: Equatable {
+    /// Users that are remembered.
+    static let maximum = 100
+
+    /// Of the user, the hash and the password.
+    var digest: [UInt8]
+    /// Of the user and the password, whatever the hash was then.
+    var credentials: [UInt8]
+}
+
 /// Keeps which logins were right across a restart, so that they need not wait behind those of guessers again.
 ///
 /// The file holds keyed hashes and their key, so whoever reads it can try passwords without bcrypt's slowness. It is therefore
@@ -11,15 +22,14 @@ package struct LoginFile: Sendable {
 
         /// Of the hashes.
         var key: [UInt8]
-        /// Users, hashes and passwords.
-        var accepted: Set<[UInt8]> = []
-        /// Users and passwords.
-        var right: Set<[UInt8]> = []
+        /// By user, which is hashed too.
+        var logins: [[UInt8]: KnownLogin] = [:]
     }
 
     private static let beginning = Array("celery-beat-exporter logins 1\n".utf8)
-    /// Of the beginning, the key, and two sets of at most 255, each behind its count.
-    private static let maximumBytes = beginning.count + Contents.keyBytes + 2 * (1 + 255 * Contents.digestBytes)
+    /// A user, and what is known of its login.
+    private static let recordBytes = 3 * Contents.digestBytes
+    private static let maximumBytes = beginning.count + Contents.keyBytes + KnownLogin.maximum * recordBytes
 
     private let path: String
     private let warn: @Sendable (_ problem: String) -> Void
@@ -70,31 +80,30 @@ package struct LoginFile: Sendable {
     }
 
     private static func bytes(of contents: Contents) -> [UInt8] {
-        var bytes = beginning + contents.key
-        for digests in [contents.accepted, contents.right] {
-            bytes.append(UInt8(clamping: digests.count))
-            for digest in digests.prefix(255) { bytes += digest }
+        contents.logins.reduce(into: beginning + contents.key) { bytes, login in
+            bytes += login.key + login.value.digest + login.value.credentials
         }
-        return bytes
     }
 
     private static func contents(of bytes: ArraySlice<UInt8>) -> Contents? {
         var rest = bytes
-        func next(_ count: Int) -> [UInt8]? {
-            guard rest.count >= count else { return nil }
+        func next(_ count: Int) -> [UInt8] {
             defer { rest = rest.dropFirst(count) }
             return Array(rest.prefix(count))
         }
-        func digests() -> Set<[UInt8]>? {
-            guard let count = next(1)?.first.map(Int.init), let all = next(count * Contents.digestBytes) else {
-                return nil
-            }
-            return Set((0..<count).map { Array(all[$0 * Contents.digestBytes..<($0 + 1) * Contents.digestBytes]) })
+        guard bytes.count <= maximumBytes, next(beginning.count) == beginning, rest.count >= Contents.keyBytes else {
+            return nil
         }
-        guard next(beginning.count) == beginning, let key = next(Contents.keyBytes), let accepted = digests(),
-            let right = digests(), rest.isEmpty
-        else { return nil }
-        return Contents(key: key, accepted: accepted, right: right)
+        var contents = Contents(key: next(Contents.keyBytes))
+        guard rest.count % recordBytes == 0 else { return nil }
+        while !rest.isEmpty {
+            let user = next(Contents.digestBytes)
+            contents.logins[user] = KnownLogin(
+                digest: next(Contents.digestBytes),
+                credentials: next(Contents.digestBytes)
+            )
+        }
+        return contents
     }
 
     private static var systemError: String { String(cString: strerror(errno)) }

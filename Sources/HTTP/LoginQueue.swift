@@ -10,6 +10,8 @@ struct LoginQueue {
         let password: [UInt8]
         let userExists: Bool
         let client: ClientAddress
+        /// Of the user.
+        let user: [UInt8]
         /// Of the user, the hash and the password.
         let digest: [UInt8]
         /// Of the user and the password.
@@ -23,6 +25,7 @@ struct LoginQueue {
             password: [UInt8],
             userExists: Bool,
             client: ClientAddress,
+            user: [UInt8],
             digest: [UInt8],
             credentials: [UInt8],
             finish: @escaping @Sendable (LoginOutcome) -> Void
@@ -31,6 +34,7 @@ struct LoginQueue {
             self.password = password
             self.userExists = userExists
             self.client = client
+            self.user = user
             self.digest = digest
             self.credentials = credentials
             finishes = [finish]
@@ -46,19 +50,18 @@ struct LoginQueue {
     static let maximum = 512
     static let maximumOfAddress = 128
     private static let maximumAddresses = 4096
-    private static let maximumRemembered = 100
 
     /// In the order in which they came.
     private var waiting: [Login] = []
     private var standings: [ClientAddress: Standing] = [:]
-    /// Users and passwords that were right, whatever the hash was then.
-    private(set) var right: Set<[UInt8]>
+    /// By user.
+    private(set) var known: [[UInt8]: KnownLogin]
     private var arrivals = 0
     private var isOldestNext = true
 
-    /// - Parameter right: what is known from before a restart.
-    init(right: Set<[UInt8]> = []) {
-        self.right = right
+    /// - Parameter known: from before a restart, by user.
+    init(known: [[UInt8]: KnownLogin] = [:]) {
+        self.known = known
     }
 
     var count: Int { waiting.count }
@@ -98,7 +101,7 @@ struct LoginQueue {
     mutating func next() -> Login? {
         guard !waiting.isEmpty else { return nil }
         // Only its hash has changed.
-        if let index = waiting.firstIndex(where: { right.contains($0.credentials) }) {
+        if let index = waiting.firstIndex(where: { known[$0.user]?.credentials == $0.credentials }) {
             return waiting.remove(at: index)
         }
         isOldestNext.toggle()
@@ -120,16 +123,21 @@ struct LoginQueue {
     mutating func note(_ login: Login, isRight: Bool) -> [@Sendable (LoginOutcome) -> Void] {
         if isRight {
             noteRight(from: login.client)
-            if right.count >= Self.maximumRemembered { right.removeFirst() }
-            right.insert(login.credentials)
+            if known.count >= KnownLogin.maximum, known[login.user] == nil { _ = known.popFirst() }
+            known[login.user] = KnownLogin(digest: login.digest, credentials: login.credentials)
         } else {
-            right.remove(login.credentials)
+            if known[login.user]?.credentials == login.credentials { known[login.user] = nil }
             if standings.count >= Self.maximumAddresses { forgetAddresses() }
             standings[login.client, default: Standing()].wrongPasswords += 1
         }
         let finishes = login.finishes + waiting.filter { $0.digest == login.digest }.flatMap(\.finishes)
         waiting.removeAll { $0.digest == login.digest }
         return finishes
+    }
+
+    /// Forgets all users but these.
+    mutating func forget(allBut users: Set<[UInt8]>) {
+        known = known.filter { users.contains($0.key) }
     }
 
     /// Notes that a password from an address is right, as was known.

@@ -20,13 +20,13 @@ enum LoginOutcome: Equatable {
 /// - Who is next is fair: see `LoginQueue`.
 /// - A name that does not exist costs the same work as one that does.
 package final class LoginVerifier: Sendable {
-    private static let maximumRemembered = 100
     /// Rest that may be owed, so that those who log in after a start wait half as long while others guess.
     private static let owedRest = Duration.seconds(30)
 
     private struct State {
-        var accepted: Set<[UInt8]>
         var queue: LoginQueue
+        /// Those that there were at the last login.
+        var users: [String: PasswordHash] = [:]
         var isRunning = false
         /// By when all the work for wrong passwords is made up for by as much rest.
         var rested = ContinuousClock.now
@@ -39,7 +39,7 @@ package final class LoginVerifier: Sendable {
     /// - Parameter file: where logins that are right are kept across a restart.
     package init(file: LoginFile? = nil) {
         let known = file?.read() ?? LoginFile.Contents(key: Self.newKey)
-        state = Mutex(State(accepted: known.accepted, queue: LoginQueue(right: known.right)))
+        state = Mutex(State(queue: LoginQueue(known: known.logins)))
         key = known.key
         self.file = file
     }
@@ -69,15 +69,17 @@ package final class LoginVerifier: Sendable {
             password: password,
             userExists: own != nil,
             client: client,
+            user: digest([Array(credentials.user.utf8)]),
             digest: digest([Array(credentials.user.utf8), Array(hash.text.utf8), password]),
             credentials: digest([Array(credentials.user.utf8), password]),
             finish: finish
         )
         let displaced: [@Sendable (LoginOutcome) -> Void]? = state.withLock { state in
-            if own != nil, state.accepted.contains(login.digest) {
+            if own != nil, state.queue.known[login.user]?.digest == login.digest {
                 state.queue.noteRight(from: client)
                 return nil
             }
+            state.users = users
             // Before another thread can have found out.
             wait()
             let displaced = state.queue.append(login)
@@ -94,18 +96,15 @@ package final class LoginVerifier: Sendable {
             let start = ContinuousClock.now
             let isRight = login.hash.matches(login.password) && login.userExists
             let end = ContinuousClock.now
-            let (finishes, rest, known) = state.withLock { state in
-                if isRight {
-                    if state.accepted.count >= Self.maximumRemembered { state.accepted.removeFirst() }
-                    state.accepted.insert(login.digest)
-                } else {
-                    state.rested = max(state.rested, start) + start.duration(to: end) * 2
-                }
+            let (finishes, rest, news) = state.withLock { state in
+                let before = state.queue.known
                 let finishes = state.queue.note(login, isRight: isRight)
-                let known = LoginFile.Contents(key: key, accepted: state.accepted, right: state.queue.right)
-                return (finishes, end.duration(to: state.rested) - Self.owedRest, known)
+                if !isRight { state.rested = max(state.rested, start) + start.duration(to: end) * 2 }
+                if isRight { state.queue.forget(allBut: Set(state.users.keys.map { digest([Array($0.utf8)]) })) }
+                let known = state.queue.known
+                return (finishes, end.duration(to: state.rested) - Self.owedRest, known == before ? nil : known)
             }
-            if isRight { file?.write(known) }
+            if let news { file?.write(LoginFile.Contents(key: key, logins: news)) }
             for finish in finishes { finish(isRight ? .accepted : .refused) }
             if !isRight, rest > .zero { WorkThread.sleep(until: end + min(rest, .seconds(60))) }
         }

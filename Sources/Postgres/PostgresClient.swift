@@ -5,7 +5,7 @@ package final class PostgresClient {
     private let connections: PostgresConnections
     private var lastTurn: ContinuousClock.Instant?
 
-    /// - Parameter timeout: what errors call the time that a collection has.
+    /// - Parameter timeout: after which the kernel gives up a connection whose peer has vanished.
     package init(address: PostgresAddress, timeout: Duration) {
         self.address = address
         self.timeout = timeout
@@ -31,11 +31,12 @@ package final class PostgresClient {
         _ relations: ReadableRelations = .tables,
         _ body: (borrowing PostgresTransaction) throws(PostgresError) -> Value
     ) throws(PostgresError) -> Value {
+        let time = Self.rounded(ContinuousClock.now.duration(to: deadline))
         let idle: PostgresConnection?
         do {
             idle = try connections.take(for: address, lastTurn: lastTurn, until: deadline)
         } catch {
-            throw .crowded(address: address.redacted, after: timeout)
+            throw .crowded(address: address.redacted, after: time)
         }
         var kept: PostgresConnection?
         defer {
@@ -43,14 +44,20 @@ package final class PostgresClient {
             lastTurn = .now
         }
         if let idle {
+            idle.timeout = time
             do {
                 return try transaction(relations, on: idle, until: deadline, keptAs: &kept, body)
             } catch .connectionLost {
                 idle.close()
             }
         }
-        let new = try PostgresConnection(to: address, timeout: timeout, until: deadline)
+        let new = try PostgresConnection(to: address, peerTimeout: timeout, timeout: time, until: deadline)
         return try transaction(relations, on: new, until: deadline, keptAs: &kept, body)
+    }
+
+    /// To tenths of a second, as errors tell it.
+    private static func rounded(_ time: Duration) -> Duration {
+        .milliseconds(Int64((time / .milliseconds(100)).rounded()) * 100)
     }
 
     /// - Parameter kept: gets the connection where it can be used again.

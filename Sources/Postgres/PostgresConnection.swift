@@ -11,7 +11,8 @@ final class PostgresConnection: @unchecked Sendable {
     private let relay: SocketRelay
     private var isClosed = false
     private let name: String
-    private let timeout: Duration
+    /// What errors call the time that there was.
+    var timeout: Duration
 
     /// Bytes that a server may send before it lets a client in, or before a row is at its end.
     private static let maximumMessageBytes = 256 << 10
@@ -20,10 +21,12 @@ final class PostgresConnection: @unchecked Sendable {
 
     /// Connects and logs in.
     /// - Parameters:
-    ///   - timeout: what errors call the time that there was.
+    ///   - peerTimeout: after which the kernel gives up a peer that has vanished.
+    ///   - timeout: what errors call the time that there is.
     ///   - deadline: by when that must be done.
     init(
         to address: PostgresAddress,
+        peerTimeout: Duration,
         timeout: Duration,
         until deadline: ContinuousClock.Instant
     ) throws(PostgresError) {
@@ -34,7 +37,7 @@ final class PostgresConnection: @unchecked Sendable {
         // Without these a server that vanished would keep the socket for many minutes.
         parameters["keepalives_idle"] = parameters["keepalives_idle"] ?? "30"
         parameters["tcp_user_timeout"] =
-            parameters["tcp_user_timeout"] ?? String(Int(timeout / .milliseconds(1)))
+            parameters["tcp_user_timeout"] ?? String(Int(peerTimeout / .milliseconds(1)))
 
         let keywords = parameters.keys.sorted()
         guard

@@ -15,7 +15,6 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     package enum State {
         package static let insufficientPrivilege = "42501"
         package static let datetimeOverflow = "22008"
-        package static let undefinedColumn = "42703"
         package static let undefinedTable = "42P01"
         package static let wrongObjectType = "42809"
         static let queryCanceled = "57014"

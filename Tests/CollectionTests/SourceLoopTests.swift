@@ -1,4 +1,8 @@
+import Celery
+import Logging
 import Reading
+import Synchronization
+import System
 import Testing
 
 @testable import Collection
@@ -18,5 +22,44 @@ import Testing
         let now = ContinuousClock.now
         let deadline = SourceLoop.share(of: now..<now + .milliseconds(left), turns: turns, .seconds(5))
         #expect(now.duration(to: deadline) == .milliseconds(share))
+    }
+
+    /// Tells of each turn, and brings nothing.
+    private struct Turn: Reader {
+        let name: String
+        let turns: Turns
+
+        func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+            turns.all.withLock { $0.append((name, deadline)) }
+            return Reading(nil)
+        }
+    }
+
+    private final class Turns: Sendable {
+        let all = Mutex<[(name: String, deadline: ContinuousClock.Instant)]>([])
+    }
+
+    @Test func readersOfASourceAreAskedInTurnByOneDeadline() {
+        let turns = Turns()
+        let names = ["a", "b", "c"]
+        let definitions = names.map { name in
+            ReaderDefinition(name, source: "s", \.beats[.redbeat]) { _ in Turn(name: name, turns: turns) }
+        }
+        let snapshot = CurrentSnapshot(definitions, validity: .seconds(600))
+        let loop = SourceLoop(
+            definitions,
+            into: snapshot,
+            CollectionSchedule(interval: .seconds(3600), timeout: .seconds(600)),
+            logger: Logger(label: "t")
+        )
+        loop.start()
+        while !snapshot.value.isComplete { WorkThread.sleep(until: .now + .milliseconds(1)) }
+        loop.stop()
+        let all = turns.all.withLock { $0 }
+        #expect(all.map(\.name) == names)
+        let deadlines = all.map(\.deadline)
+        #expect(deadlines == deadlines.sorted())
+        // What is kept for the second and the third.
+        #expect(deadlines.first.map { $0.duration(to: deadlines[2]) } == .seconds(120))
     }
 }

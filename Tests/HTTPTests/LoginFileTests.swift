@@ -24,8 +24,10 @@ import Testing
 
     private let contents = LoginFile.Contents(
         key: Self.digest(1),
-        accepted: [Self.digest(2), Self.digest(3)],
-        right: [Self.digest(4)]
+        logins: [
+            Self.digest(2): KnownLogin(digest: Self.digest(3), credentials: Self.digest(4)),
+            Self.digest(5): KnownLogin(digest: Self.digest(6), credentials: Self.digest(7)),
+        ]
     )
 
     /// Runs in a folder that exists meanwhile.
@@ -44,8 +46,10 @@ import Testing
                 file.write(contents)
                 #expect(file.read() == contents)
             }
-            let full = Set((UInt8.min..<UInt8.max).map(Self.digest))
-            let most = LoginFile.Contents(key: Self.digest(0), accepted: full, right: full)
+            let logins = (0..<UInt8(KnownLogin.maximum)).map {
+                (Self.digest($0), KnownLogin(digest: Self.digest($0), credentials: Self.digest($0)))
+            }
+            let most = LoginFile.Contents(key: Self.digest(0), logins: Dictionary(uniqueKeysWithValues: logins))
             file.write(most)
             #expect(file.read() == most)
             #expect(told() == [])
@@ -111,7 +115,10 @@ import Testing
         #expect(await verify(with: first, ["user": hash]) == (false, .accepted))
         let second = LoginVerifier(file: file)
         #expect(await verify(with: second, ["user": hash]) == (true, .accepted))
-        #expect(await verify(with: second, ["other": hash]) == (false, .refused), "whose user is gone")
+        // Its hash is another password's now.
+        let other = try #require(PasswordHash("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"))
+        #expect(await verify(with: second, ["user": other]) == (false, .refused))
+        #expect(file.read()?.logins.count == 0)
         #expect(told() == [])
     }
 }

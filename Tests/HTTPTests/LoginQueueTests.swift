@@ -21,6 +21,7 @@ import Testing
             password: [],
             userExists: true,
             client: client,
+            user: [1],
             digest: digest,
             credentials: credentials ?? digest,
             finish: { _ in }

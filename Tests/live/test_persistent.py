@@ -280,6 +280,13 @@ def test_ping(redis_url: str, application: Applications, exporter: Exporters) ->
     assert left == [], "answers that nobody fetched"
 
 
+def test_nobody_answers_within_the_shortest_timeout(redis_url: str, exporter: Exporters) -> None:
+    """Both waits for an answer are beside the time that the broker has."""
+    watcher = exporter(PATTERN, "--collect.timeout=2s", CELERY_BROKER_URL=redis_url)
+
+    assert beat(collected(watcher, "ping"), "ping", "up") == 0
+
+
 def test_two_beats_without_a_lock_are_told_by_their_answers(
     redis_url: str, application: Applications, exporter: Exporters
 ) -> None:

@@ -38,7 +38,9 @@ package final class DatabaseSchedulerReader: Reader {
         do throws(PostgresError) {
             var problems: [SourceProblem] = []
             let state = try client.readOnly(until: deadline) { transaction throws(PostgresError) in
-                try read(transaction, &problems)
+                // It may run a second time.
+                problems = []
+                return try read(transaction, &problems)
             }
             return Reading(
                 state,

@@ -60,6 +60,8 @@ package final class BeatPingReader: Reader {
 
     /// Which beats live now; nothing where pings are not permitted, which leaves all else that the broker tells.
     package func read(until deadline: ContinuousClock.Instant) throws(SourceError) -> Reading<BeatState> {
+        // Beats have their time to answer besides the server's.
+        let deadline = deadline + .seconds(Self.attempts * Self.answerSeconds)
         do throws(RedisError) { return try ping(until: deadline) } catch { throw SourceError(error) }
     }
 

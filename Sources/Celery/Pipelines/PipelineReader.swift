@@ -36,6 +36,8 @@ package final class PipelineReader: Reader {
             var problems: [SourceProblem] = []
             let readable = table?.readable ?? .tables
             let state = try client.readOnly(until: deadline, readable) { transaction throws(PostgresError) in
+                // It may run a second time.
+                problems = []
                 try table?.verify(transaction)
                 return try read(transaction, &problems)
             }

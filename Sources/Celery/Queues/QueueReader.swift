@@ -212,7 +212,7 @@ package final class QueueReader: Reader {
     /// Bindings of one set that are named although they cannot be decoded.
     private static let maximumMalformed = 10
 
-    /// The length; nil, and an problem, where the key has the wrong type.
+    /// The length; nil, and a problem, where the key has the wrong type.
     private func lengthOrProblem(
         _ reply: RedisValue,
         of key: String,
@@ -223,7 +223,7 @@ package final class QueueReader: Reader {
         return nil
     }
 
-    /// The score of the first member, if there is one; nil, and an problem, where the key has the wrong type.
+    /// The score of the first member, if there is one; nil, and a problem, where the key has the wrong type.
     private func oldestOrProblem(
         _ reply: RedisValue,
         of key: String,

@@ -1,7 +1,7 @@
 internal import Collection
 internal import Glibc
 
-/// Looks once at everything that is configured, by the readers and collectors of the exporter itself, and says line by
+/// Looks once at everything that is configured, by the readers of the exporter itself, and says line by
 /// line what is there, what is missing and what mends it.
 struct Check {
     private let configuration: Configuration

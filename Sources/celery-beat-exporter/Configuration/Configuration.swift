@@ -132,7 +132,8 @@ extension Configuration {
     private static func telemetryPath(_ setting: Settings.Found?) throws(ConfigurationError) -> String {
         guard let setting else { return "/metrics" }
         let path = setting.value
-        guard path.hasPrefix("/"), path.utf8.allSatisfy({ (0x21...0x7e).contains($0) && !"?#%\"<>".utf8.contains($0) })
+        guard path.hasPrefix("/"),
+            path.utf8.allSatisfy({ (0x21...0x7e).contains($0) && !"?#%\"<>{}".utf8.contains($0) })
         else { throw ConfigurationError(setting, "must be a path such as /metrics") }
         guard !Routes.reservedPaths.contains(path) else {
             throw ConfigurationError(setting, "\(path) is taken; choose another, such as /metrics")

@@ -233,7 +233,7 @@ struct Flags: ParsableArguments {
     @Option(name: .customLong("collect.interval"), help: "Time between two collections. (default: 10s)")
     var collectInterval: String?
 
-    @Option(name: .customLong("collect.timeout"), help: "Time a source may take to answer. (default: 5s)")
+    @Option(name: .customLong("collect.timeout"), help: "Time a collection from one source may take. (default: 5s)")
     var collectTimeout: String?
 
     @Option(

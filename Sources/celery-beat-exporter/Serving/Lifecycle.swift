@@ -8,12 +8,12 @@ final class Lifecycle: Sendable {
 
     private let exporter: Exporter
     private let isEnabled: Bool
-    private let next = Mutex(ContinuousClock.now)
+    private let state = Mutex((next: ContinuousClock.now, isRunning: false))
 
     private let reloaded = HTTPResponse(status: 200, text: "Reloaded.")
     private let tooSoon = HTTPResponse(
         status: 429,
-        text: "Not reloaded: the last reload is less than a second ago. Try again.",
+        text: "Not reloaded: the last reload is less than a second ago, or has not ended. Try again.",
         headers: [("Retry-After", "1")]
     )
     private let fromAPage = HTTPResponse(
@@ -36,15 +36,16 @@ final class Lifecycle: Sendable {
     func reload(_ request: HTTPRequest) -> HTTPAnswer {
         guard isEnabled else { return .now(notEnabled) }
         guard Self.headersOfPages.allSatisfy({ request.header($0) == nil }) else { return .now(fromAPage) }
-        let isInTime = next.withLock { next in
+        let isInTime = state.withLock { state in
             let now = ContinuousClock.now
-            guard now >= next else { return false }
-            next = now + Self.interval
+            guard now >= state.next, !state.isRunning else { return false }
+            state = (now + Self.interval, true)
             return true
         }
         guard isInTime else { return .now(tooSoon) }
         // It reads files.
         return .later { [self] in
+            defer { state.withLock { $0.isRunning = false } }
             do throws(ConfigurationError) {
                 try exporter.reload()
                 return reloaded

@@ -9,7 +9,8 @@ internal import Synchronization
 final class MetricsPage: Sendable {
     private struct Encoded {
         var generation: Int
-        var families: [MetricFamily] = []
+        /// Series left out of all before it, and with it.
+        var droppedBefore = 0
         var droppedSeries = 0
         var responses: [Representation: HTTPResponse] = [:]
     }
@@ -30,14 +31,12 @@ final class MetricsPage: Sendable {
             }
             let snapshot = snapshot.value
             if encoded.generation != snapshot.generation {
-                let families = SnapshotFamilies(snapshot, settings, droppedBefore: encoded.droppedSeries)
-                encoded = Encoded(
-                    generation: snapshot.generation,
-                    families: families.families,
-                    droppedSeries: families.droppedSeries
-                )
+                encoded = Encoded(generation: snapshot.generation, droppedBefore: encoded.droppedSeries)
             }
-            let response = Self.response(encoded.families, in: representation)
+            // They are made again for each representation, of which most have one: they take more memory than its bytes.
+            let families = SnapshotFamilies(snapshot, settings, droppedBefore: encoded.droppedBefore)
+            encoded.droppedSeries = families.droppedSeries
+            let response = Self.response(families.families, in: representation)
             encoded.responses[representation] = response
             return response
         }

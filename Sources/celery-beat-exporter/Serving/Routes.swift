@@ -1,7 +1,7 @@
 internal import HTTP
 internal import Synchronization
 
-/// What is served. A new route is an entry of the list here.
+/// What is served. A new route is an entry of the list here and, unless its path begins as another, of `reservedPaths`.
 final class Routes: Sendable {
     static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status", "/probe"]
 

@@ -31,18 +31,14 @@ final class RunningTarget: Sendable {
         loops = Self.bySource(definitions).map { SourceLoop($0, into: snapshot, schedule, logger: logger) }
     }
 
-    /// The readers of each source together: those of beats first, but for pings, which wait for their answers.
-    private static func bySource(_ definitions: [ReaderDefinition]) -> [[ReaderDefinition]] {
-        func place(_ definition: ReaderDefinition) -> Int {
-            switch Scheduler(rawValue: definition.name) {
-            case .redbeat, .django, .evidence: 0
-            case nil: 1
-            case .ping: 2
-            }
+    /// The readers of each source together, those of beats first. Pings go beside: they wait for their answers.
+    static func bySource(_ definitions: [ReaderDefinition]) -> [[ReaderDefinition]] {
+        let pings = definitions.filter { $0.name == Scheduler.ping.rawValue }
+        let others = definitions.filter { $0.name != Scheduler.ping.rawValue }
+        let groups = Dictionary(grouping: others, by: \.source).values.map { group in
+            group.filter { Scheduler(rawValue: $0.name) != nil } + group.filter { Scheduler(rawValue: $0.name) == nil }
         }
-        return Dictionary(grouping: definitions, by: \.source).values.map { group in
-            (0...2).flatMap { turn in group.filter { place($0) == turn } }
-        }
+        return groups + (pings.isEmpty ? [] : [pings])
     }
 
     /// Starts what does not run yet: threads may have been short.
