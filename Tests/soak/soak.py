@@ -34,7 +34,6 @@ FAULT_SECONDS = (0.5, 6.0)
 RECOVERY_SECONDS = 60.0
 SOURCES = {"redbeat", "broker", "database"}
 WARM_UP = 1 / 6  # of the time, in which memory may grow
-GROWTH_MEGABYTES = 4.0  # by the trend of its lows after the warm-up, to the end
 LOWS = 10  # parts of that time, in each of which no server lies for a moment at least
 PEAK_MEGABYTES = 64.0  # above the median, while a server lies
 
@@ -142,6 +141,12 @@ def main() -> int:
     arguments.add_argument("--seed", type=int, default=1, help="of the order of the faults")
     arguments.add_argument("--per-second", type=float, default=200, help="scrapes")
     arguments.add_argument("--slowest", type=float, default=1, help="seconds a scrape may take")
+    arguments.add_argument(
+        "--growth",
+        type=float,
+        default=4,
+        help="megabytes by which the trend of memory's lows may rise after the warm-up, to the end",
+    )
     options = arguments.parse_args()
     with contextlib.ExitStack() as running:
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
@@ -219,7 +224,7 @@ def soak(folder: Path, running: contextlib.ExitStack, options: argparse.Namespac
     steady = [sample for sample in samples if sample.minutes >= options.minutes * WARM_UP]
     memory = sorted(sample.megabytes for sample in steady)
     rise, peak = growth(lows(steady)), memory[-1] - memory[len(memory) // 2]
-    if rise > GROWTH_MEGABYTES:
+    if rise > options.growth:
         problems.append(f"memory grows: by {rise:.1f} MB after the warm-up")
     if peak > PEAK_MEGABYTES:
         problems.append(f"memory has a peak of {peak:.1f} MB above the median")
