@@ -178,7 +178,7 @@ def test_lies_under_tls(watch: Callable[..., Exporter], context: ssl.SSLContext)
 
         for name, reason in {
             "rows": "it sends more than 4 MB of rows, and is not read further",
-            "silence": "no answer within 2.0 seconds",
+            "silence": "no answer within",
             "row": "it sends more than 256 kB for a row, and is not read further",
             "copy": "the server answers what it was not asked",
         }.items():
