@@ -37,7 +37,7 @@ let package = Package(
 
         .target(name: "CArguments"),
 
-        .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL"], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL", "System"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ", "System"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt", "System"], swiftSettings: strict),
         .target(name: "System", swiftSettings: strict),

@@ -20,7 +20,6 @@ package struct CollectorHealth: Equatable, Sendable {
     /// What the last collection met with that spoils single values, and what it advises: at most `maximumNotes` lines, which
     /// may quote foreign data.
     package private(set) var notes: [String] = []
-
     /// Seconds that the last collection took.
     package private(set) var duration = 0.0
     /// What went wrong in all collections together.

@@ -88,7 +88,7 @@ package final class SourceLoop: Sendable {
         turns: Int,
         _ timeout: Duration
     ) -> ContinuousClock.Instant {
-        let equal = time.lowerBound + time.lowerBound.duration(to: time.upperBound) / turns
+        let equal = time.upperBound.share(amongst: turns, from: time.lowerBound)
         return max(equal, time.upperBound - timeout / 10 * (turns - 1))
     }
 }

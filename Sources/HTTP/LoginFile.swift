@@ -67,16 +67,15 @@ package struct LoginFile: Sendable {
         return contents
     }
 
+    /// Replaces what was written before, whole or not at all.
     func write(_ contents: Contents) {
         let new = "\(path).new"
         unlink(new)
         let descriptor = open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
         defer { if descriptor >= 0 { close(descriptor) } }
         let bytes = Self.bytes(of: contents)
-        guard descriptor >= 0, Glibc.write(descriptor, bytes, bytes.count) == bytes.count, rename(new, path) == 0 else {
-            warn("cannot write \(path): \(Self.systemError)")
-            return
-        }
+        let isWritten = descriptor >= 0 && Glibc.write(descriptor, bytes, bytes.count) == bytes.count
+        if !isWritten || rename(new, path) != 0 { warn("cannot write \(path): \(Self.systemError)") }
     }
 
     private static func bytes(of contents: Contents) -> [UInt8] {

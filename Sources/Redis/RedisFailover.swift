@@ -1,3 +1,5 @@
+internal import System
+
 /// A list of servers of which one is used until it fails, and then the next, in a circle: kombu's round-robin
 /// (`Connection.maybe_switch_next`).
 final class RedisFailover: RedisTopology {
@@ -27,7 +29,7 @@ final class RedisFailover: RedisTopology {
             let index = (current + attempt) % members.count
             do throws(RedisError) {
                 // One that hangs leaves time for the others.
-                let share = deadline.share(amongAttempts: members.count - attempt)
+                let share = deadline.share(amongst: members.count - attempt)
                 let replies = try replies(of: index, to: commands, until: share)
                 current = index
                 return replies

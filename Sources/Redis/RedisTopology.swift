@@ -1,3 +1,5 @@
+internal import System
+
 /// A way to the servers of one address. For one thread at a time.
 protocol RedisTopology: AnyObject {
     /// Sends the commands and returns their replies in order.

@@ -1,3 +1,5 @@
+internal import System
+
 /// The master that sentinels watch, wherever it is at the moment.
 ///
 /// Source: Redis's "Guidelines for Redis clients with support for Redis Sentinel".
@@ -44,7 +46,7 @@ final class SentinelMaster: RedisTopology {
         var failures: [RedisError] = []
         for (index, sentinel) in endpoints.enumerated() {
             do throws(RedisError) {
-                let share = deadline.share(amongAttempts: endpoints.count - index)
+                let share = deadline.share(amongst: endpoints.count - index)
                 let master = try connectToMaster(knownTo: sentinel, until: share)
                 endpoints.remove(at: index)
                 endpoints.insert(sentinel, at: 0)
@@ -61,7 +63,7 @@ final class SentinelMaster: RedisTopology {
         knownTo sentinel: RedisEndpoint,
         until deadline: Deadline
     ) throws(RedisError) -> RedisConnection {
-        let place = try ask(sentinel, until: deadline.share(amongAttempts: 2))
+        let place = try ask(sentinel, until: deadline.share(amongst: 2))
         let server = try connector.connect(to: place, namedBy: "the sentinel \(sentinel.text)", until: deadline)
         guard try isMaster(try server.pipeline([Self.role], until: deadline)[0]) else {
             throw .server(

@@ -101,23 +101,13 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let hash = try #require(PasswordHash("$2y$04$BHaAXfUKE8yk5CJhFhjsAu8IpniThjvLOQSS2BPJLknendIKo9.D2"))
         let credentials = BasicCredentials(user: "user", password: Array("fakepassword".utf8))
-        func verify(with verifier: LoginVerifier, _ users: [String: PasswordHash]) async -> (known: Bool, LoginOutcome)
-        {
-            await withCheckedContinuation { continuation in
-                let known = verifier.verify(credentials, amongst: users, from: ClientAddress(ipv4: 1)) {
-                } finish: {
-                    continuation.resume(returning: (false, $0))
-                }
-                if let known { continuation.resume(returning: (true, known)) }
-            }
-        }
         let first = LoginVerifier(file: file)
-        #expect(await verify(with: first, ["user": hash]) == (false, .accepted))
+        #expect(await first.outcome(of: credentials, amongst: ["user": hash]) == (false, .accepted))
         let second = LoginVerifier(file: file)
-        #expect(await verify(with: second, ["user": hash]) == (true, .accepted))
+        #expect(await second.outcome(of: credentials, amongst: ["user": hash]) == (true, .accepted))
         // Its hash is another password's now.
         let other = try #require(PasswordHash("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"))
-        #expect(await verify(with: second, ["user": other]) == (false, .refused))
+        #expect(await second.outcome(of: credentials, amongst: ["user": other]) == (false, .refused))
         #expect(file.read()?.logins.count == 0)
         #expect(told() == [])
     }

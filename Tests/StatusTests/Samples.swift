@@ -1,7 +1,7 @@
-import Collection
 import Reading
 
 @testable import Celery
+@testable import Collection
 @testable import Status
 
 /// What tests put together as the snapshot would.

@@ -206,16 +206,15 @@ def test_guessers_keep_nobody_out(secured: Callable[[Path], SecuredExporter], fo
 
 @contextlib.contextmanager
 def waiting_guesses(exporter: SecuredExporter, count: int) -> Iterator[list[socket.socket]]:
-    """Connections from our address, each with a guess of its own that waits to be verified."""
+    """Connections from our address, each with a guess of its own, of which some wait to be verified."""
     with contextlib.ExitStack() as stack:
         connections = []
         for number in range(count):
+            address = ("127.0.0.1", exporter.port)
             login = base64.b64encode(f"{USER}:{number}".encode())
-            one = stack.enter_context(socket.create_connection(("127.0.0.1", exporter.port)))
+            one = stack.enter_context(socket.create_connection(address, timeout=2 * SECONDS))
             one.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic " + login + b"\r\n\r\n")
             connections.append(one)
-        # Those that are told are not the ones that came last.
-        select.select(connections, [], [], SECONDS)
         yield connections
 
 
@@ -236,6 +235,8 @@ def test_a_restart_does_not_forget_who_knows_the_password(
     file.write_text(f"basic_auth_users: {{{USER}: '{bcrypt(PASSWORD, later_cost)}'}}\n")
     start_again(exporter)
     with waiting_guesses(exporter, 120) as guesses:
+        # Those that are told are not the ones that came last.
+        select.select(guesses, [], [], SECONDS)
         assert ask(exporter, user=USER).status == 200
         told, _, _ = select.select(guesses, [], [], 0)
         assert len(told) < len(guesses) / 2
@@ -265,16 +266,8 @@ def test_a_wait_that_is_too_long_ends(
 ) -> None:
     """The connection is cut off like every other, and what is found out later does no harm."""
     exporter = secured(with_slow_passwords(folder))
-    with contextlib.ExitStack() as stack:
-        connections = []
-        for number in range(30):
-            address = ("127.0.0.1", exporter.port)
-            login = base64.b64encode(f"{USER}:{number}".encode())
-            one = stack.enter_context(socket.create_connection(address, timeout=2 * SECONDS))
-            one.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic " + login + b"\r\n\r\n")
-            connections.append(one)
-        with contextlib.suppress(ConnectionError):
-            assert connections[-1].recv(1) == b""
+    with waiting_guesses(exporter, 30) as connections, contextlib.suppress(ConnectionError):
+        assert connections[-1].recv(1) == b""
     assert ask(exporter, user=USER, source="127.0.0.2").status in (200, 401)
 
 
@@ -282,17 +275,9 @@ def test_it_ends_while_passwords_wait(
     secured: Callable[[Path], SecuredExporter], folder: Path
 ) -> None:
     exporter = secured(with_slow_passwords(folder))
-    # Each of them has another password.
-    logins = [base64.b64encode(f"a:{number}".encode()) for number in range(140)]
-    head = b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Basic "
-    requests = [head + login + b"\r\n\r\n" for login in logins]
-    connections = [socket.create_connection(("127.0.0.1", exporter.port)) for _ in requests]
-    for connection, one in zip(connections, requests):
-        connection.sendall(one)
-    # One finds the queue of its address full and is told at once, so the others are waiting.
-    (answered, *_), _, _ = select.select(connections, [], [], SECONDS)
-    assert b" 503 " in answered.recv(64)
+    with waiting_guesses(exporter, 140) as connections:
+        # One finds the queue of its address full and is told at once, so the others are waiting.
+        (answered, *_), _, _ = select.select(connections, [], [], SECONDS)
+        assert b" 503 " in answered.recv(64)
 
-    assert exporter.stop() == 0
-    for connection in connections:
-        connection.close()
+        assert exporter.stop() == 0

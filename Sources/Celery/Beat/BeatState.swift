@@ -1,3 +1,5 @@
+internal import Reading
+
 /// What is known of one beat at one moment. All times are Unix seconds.
 package struct BeatState: Equatable, Sendable {
     /// The moment of the reading, on the clock of the source.
@@ -69,4 +71,11 @@ package struct BeatEntryState: Equatable, Sendable {
     package var overdue: Double?
     /// Runs as the scheduler counts them; nil where it does not.
     package var runs: Int?
+}
+
+extension Reading where State == BeatState {
+    /// Of a beat, which is preliminary as its state is.
+    init(of state: BeatState?, problems: [SourceProblem], advice: [String]) {
+        self.init(state, problems: problems, advice: advice, isPreliminary: state?.isPreliminary ?? false)
+    }
 }

@@ -42,12 +42,7 @@ package final class DatabaseSchedulerReader: Reader {
                 problems = []
                 return try read(transaction, &problems)
             }
-            return Reading(
-                state,
-                problems: problems,
-                advice: advice,
-                isPreliminary: state?.isPreliminary ?? false
-            )
+            return Reading(of: state, problems: problems, advice: advice)
         } catch {
             tracker.loseSight()
             throw SourceError(error)

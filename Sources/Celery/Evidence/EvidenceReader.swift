@@ -55,12 +55,7 @@ package final class EvidenceReader: Reader {
         do throws(SourceError) {
             var problems: [SourceProblem] = []
             let state = try readTables(until: deadline, &problems)
-            return Reading(
-                state,
-                problems: problems,
-                advice: [advice].compactMap(\.self),
-                isPreliminary: state?.isPreliminary ?? false
-            )
+            return Reading(of: state, problems: problems, advice: [advice].compactMap(\.self))
         } catch {
             // The table may have been altered, or the step back was too large.
             collectionsUntilNextLook = 0

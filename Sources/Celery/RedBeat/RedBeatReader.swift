@@ -71,12 +71,7 @@ package final class RedBeatReader: Reader {
         do throws(RedisError) {
             var problems: [SourceProblem] = []
             let state = try observe(until: deadline, &problems)
-            return Reading(
-                state,
-                problems: problems,
-                advice: advice,
-                isPreliminary: state?.isPreliminary ?? false
-            )
+            return Reading(of: state, problems: problems, advice: advice)
         } catch { throw SourceError(error) }
     }
 

@@ -1,5 +1,6 @@
 package import Postgres
 package import Reading
+internal import System
 
 /// Reads how tasks fare from the task tables of a database.
 ///
@@ -52,8 +53,7 @@ package final class TaskReader: Reader {
         for (index, table) in tables.enumerated() {
             guard let source = sources[table.title] else { continue }
             // One that is slow leaves the others their time.
-            let now = ContinuousClock.now
-            let share = now + now.duration(to: deadline) / (tables.count - index)
+            let share = deadline.share(amongst: tables.count - index)
             do throws(PostgresError) {
                 try client.readOnly(until: share, table.readable) { transaction throws(PostgresError) in
                     try source.table.verify(transaction)
@@ -90,8 +90,7 @@ package final class TaskReader: Reader {
             )
         }
         // What they are is worth a part of the time, and what is in them the rest.
-        let start = ContinuousClock.now
-        let comparing = start + start.duration(to: deadline) / 4
+        let comparing = deadline.share(amongst: 4)
         selection.update(catalog.tables) { areSame($0, $1, until: comparing) }
         let there = Set(catalog.tables.map(\.title)).union(catalog.unreadable)
         for (title, source) in sources where !there.contains(title) { source.isAway = true }

@@ -1,5 +1,6 @@
 package import Postgres
 package import Reading
+internal import System
 
 /// Reads the tables `worker_status` and `queue_stats`, where there are any, each in a transaction of its own.
 package final class WorkerReader: Reader {
@@ -55,8 +56,7 @@ package final class WorkerReader: Reader {
         problems = problemsOfLook
         let needed = ["worker_name", "status"]
         // One that is slow leaves the other its time.
-        let start = ContinuousClock.now
-        let half = start + start.duration(to: deadline) / 2
+        let half = deadline.share(amongst: 2)
         let workers = try read("worker_status", needs: needed, workersQuery, until: half, &problems)
         let queues =
             hasExpensiveQueues

@@ -15,28 +15,6 @@ package struct ProcessState: Equatable, Sendable {
     package var isConfigurationLoaded: Bool
     /// When it was last read and right, in Unix time.
     package var configurationLoaded: Double
-
-    package init(
-        version: String,
-        cpuSeconds: Double,
-        residentBytes: Double,
-        virtualBytes: Double,
-        startTime: Double? = nil,
-        openDescriptors: Int? = nil,
-        maximumDescriptors: Double? = nil,
-        isConfigurationLoaded: Bool,
-        configurationLoaded: Double
-    ) {
-        self.version = version
-        self.cpuSeconds = cpuSeconds
-        self.residentBytes = residentBytes
-        self.virtualBytes = virtualBytes
-        self.startTime = startTime
-        self.openDescriptors = openDescriptors
-        self.maximumDescriptors = maximumDescriptors
-        self.isConfigurationLoaded = isConfigurationLoaded
-        self.configurationLoaded = configurationLoaded
-    }
 }
 
 /// Reads what the system tells of this process. Source: proc(5).

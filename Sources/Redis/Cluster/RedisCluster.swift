@@ -1,3 +1,5 @@
+internal import System
+
 /// The nodes of a Redis Cluster, each asked for the keys it holds.
 ///
 /// Source: Redis Cluster specification.
@@ -164,7 +166,7 @@ final class RedisCluster: RedisTopology {
         var failures: [RedisError] = []
         for (index, source) in sources.enumerated() {
             // The last share is for the commands themselves.
-            let share = deadline.share(amongAttempts: sources.count - index + 1)
+            let share = deadline.share(amongst: sources.count - index + 1)
             do {
                 slots = try slots(from: source, until: share)
                 isStale = false

@@ -1,3 +1,5 @@
+internal import System
+
 /// Bytes to and from one server, through TLS where the address says so. Everything ends by a deadline.
 final class ByteStream {
     private let socket: Socket

@@ -1,4 +1,5 @@
 internal import CHiredis
+internal import System
 
 /// Bounds of every conversation with Redis.
 package struct RedisLimits: Sendable {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import System
 
 /// What one try to move bytes came to.
 enum Transfer {
@@ -77,7 +78,7 @@ final class Socket {
             do {
                 let descriptor = try connect(
                     family: address.ai_family,
-                    until: deadline.share(amongAttempts: addresses.count - index)
+                    until: deadline.share(amongst: addresses.count - index)
                 ) { Glibc.connect($0, address.ai_addr, address.ai_addrlen) }
                 // Commands are sent whole; nothing is gained by holding them back.
                 var yes: CInt = 1

@@ -28,7 +28,6 @@ final class TargetLook: Sendable {
         let definitions = ReaderList.readers(for: target, schedule, identity: identity)
             .map { Self.watchingQueues($0, target, schedule) }
         let snapshot = CurrentSnapshot(definitions, validity: ContinuousClock.now.duration(to: times.endsAt) * 2)
-        let limits = RedisLimits(timeout: schedule.timeout)
         func looks(at sources: Set<String>) -> [CollectorLook] {
             definitions.filter { $0.source.map(sources.contains) ?? false }
                 .map { CollectorLook($0, into: snapshot, times) }
@@ -36,7 +35,7 @@ final class TargetLook: Sendable {
         func redis(_ name: String, _ address: RedisAddress, _ sources: Set<String>) -> ServerLook {
             ServerLook(name, address: address.redacted, collectors: looks(at: sources), times) {
                 () throws(SourceError) in
-                let client = RedisClient(address: address, limits: limits)
+                let client = RedisClient(address: address, schedule)
                 return .redis(try RedisServerReader(client: client).read(until: .now + schedule.timeout))
             }
         }
@@ -69,10 +68,9 @@ final class TargetLook: Sendable {
     ) -> ReaderDefinition {
         guard definition.name == "queues", let broker = target.broker else { return definition }
         return ReaderDefinition(definition.name, source: definition.source, \.queues) { others in
-            let client = RedisClient(address: broker, limits: RedisLimits(timeout: schedule.timeout))
-            return WatchedQueues(
+            WatchedQueues(
                 ReaderList.queueReader(of: target, at: broker, schedule, others),
-                StandingQueues(client: client, keys: target.queues.keys)
+                StandingQueues(client: RedisClient(address: broker, schedule), keys: target.queues.keys)
             )
         }
     }

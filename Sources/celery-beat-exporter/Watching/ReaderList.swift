@@ -114,7 +114,7 @@ enum ReaderList {
 }
 
 extension RedisClient {
-    fileprivate convenience init(address: RedisAddress, _ schedule: CollectionSchedule) {
+    convenience init(address: RedisAddress, _ schedule: CollectionSchedule) {
         self.init(address: address, limits: RedisLimits(timeout: schedule.timeout))
     }
 }
