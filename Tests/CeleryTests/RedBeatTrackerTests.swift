@@ -119,6 +119,27 @@ import TimeZones
         #expect(relative(daily.nextDue) == 22_777.0)
     }
 
+    /// A successor that waits for the lock has written scores anew at its start: from these the dead beat would seem to have
+    /// looked at another entry, and to sleep for longer.
+    @Test func newScoresAreNoSignOfLife() {
+        var tracker = RedBeatTracker(configuration: configuration)
+        func reading(age: Double, scores: [Double]) -> RedBeatReading {
+            self.reading(
+                tick: 0,
+                age: age,
+                [
+                    entry("often", every: 5, lastRun: -2, score: scores[0]),
+                    entry("seldom", every: 60, lastRun: -25, score: scores[1]),
+                ]
+            )
+        }
+        for (age, scores, isUp) in [(1.0, [3.0, 35], true), (5.1, [3, 35], false), (6.7, [6.7, 3.3], false)] {
+            let state = tracker.observe(reading(age: age, scores: scores))
+            #expect(state.isUp == isUp, "\(age)")
+            #expect(relative(state.deadline) == 3)
+        }
+    }
+
     /// Scores that are too early can hide an entry from beat: it looks at one entry ahead only, and sleeps past the other.
     @Test func beatSleepsPastAnEntryItDidNotLookAt() {
         var tracker = RedBeatTracker(configuration: configuration)
@@ -302,7 +323,7 @@ import TimeZones
     @Test func aReadingWithinATick() {
         var tracker = RedBeatTracker(configuration: configuration)
         _ = tracker.observe(reading(tick: 0, age: 0.01, [entry("a", every: 10, lastRun: -9.8)]))
-        let state = tracker.observe(reading(tick: 0, age: 5, [entry("a", every: 10, lastRun: 0.25)]))
+        let state = tracker.observe(reading(tick: 0, age: 5, [entry("a", every: 10, lastRun: 0.25, runs: 2)]))
         #expect(state.isUp == true)
         #expect(relative(state.deadline) == 10.25)
     }

@@ -40,6 +40,7 @@ LOOP = 1.0  # seconds, the loop interval of most beats here
 LOCK_TIMEOUT = 10  # seconds, longer than it takes to know a beat dead
 WATCHED = (*FLAGS, "--beat.max-loop-interval=1s")
 EVERY_SECOND = {"often": {"task": SUCCEED, "schedule": 1}}
+LONG_LOOP = 10  # seconds
 MINUTES = 300  # five of them, in seconds
 each_version = pytest.mark.parametrize(
     "python", [sys.executable, OLDER_PYTHON], ids=["2.4.2", "2.2.0"]
@@ -136,6 +137,50 @@ def test_ways_to_die(
     for name in ("up", "lock_held", "lock_ttl_seconds"):
         assert beat(metrics, name) == 0, name
     assert beat(metrics, "start_time_seconds") is None
+
+
+@each_version
+def test_a_successor_that_waits_for_the_lock_is_no_sign_of_life(
+    python: Path | str,
+    client: redis.Redis,
+    redis_url: str,
+    application: Applications,
+    exporter: Exporters,
+) -> None:
+    """Its start writes scores anew, from which the dead beat might seem to sleep for longer."""
+    # One of them gets a score that lies between the dead beat's last tick and the start.
+    ages = {f"ran {age} s ago": age for age in range(10, 32, 2)}
+    shop = application(
+        python=python,
+        broker_url=redis_url,
+        beat_max_loop_interval=LONG_LOOP,
+        beat_schedule={
+            # The dead beat's last tick sends the second, and is to be followed by one for the first.
+            "often": {"task": SUCCEED, "schedule": 5},
+            "less often": {"task": SUCCEED, "schedule": 7},
+            **{name: {"task": FAIL, "schedule": 60} for name in ages},
+        },
+    )
+    watcher = exporter(
+        *FLAGS, f"--beat.max-loop-interval={LONG_LOOP}s", CELERY_BROKER_URL=redis_url
+    )
+    killed = shop.beat("killed")
+    beat_is(watcher, 1)
+    for name, age in ages.items():
+        ran = datetime.now(timezone.utc) - timedelta(seconds=age)
+        entry = shop.stored(name).next(last_run_at=ran)
+        client.zadd(
+            "redbeat::schedule", {entry.key: int(ran.timestamp()) + 60}
+        )  # as when beat ran it
+    wait_until(lambda: runs(watcher.metrics(), "less often") > 0, 12, "a run")
+    killed.kill()
+    wait_until(lambda: not is_up(watcher.metrics()), 3 * LONG_LOOP, "its death")
+    with Watch(watcher) as watch:
+        shop.beat("waiting")
+        rewritten = time.time()
+        wait_until(lambda: time.time() > rewritten + LONG_LOOP, 2 * LONG_LOOP, "a loop interval")
+    watch.check_all(lambda metrics: beat(metrics, "lock_held") == 1, "locked")
+    watch.check_all(lambda metrics: not is_up(metrics), "dead")
 
 
 @each_version

@@ -68,7 +68,7 @@ struct RedBeatTracker {
         let use = lockUse.answer
         // While it is not known whether there should be a lock, idle time still tells of nobody at work.
         if let heartbeat = use == .used ? lockHeartbeat(reading, timeout: timeout) : touch {
-            noteTick(at: heartbeat, reading: reading, dues: dues, interval: interval)
+            noteTick(at: heartbeat, reading: reading, dues: dues, interval: interval, hasRun: hasRun)
         } else if use == .unused, reading.scheduleIdle == nil, !reading.isReplica {
             takeRunsForTicks(reading, dues: dues)
         }
@@ -194,9 +194,19 @@ struct RedBeatTracker {
         return max(tick?.time ?? 0, min(reading.time, reading.time.rounded(.down) - idle + 1))
     }
 
-    private mutating func noteTick(at heartbeat: Double, reading: RedBeatReading, dues: [Due], interval: Double) {
-        // What is stored after a tick does not change for how long beat sleeps. Past the wake nothing is certain.
-        if let tick, !tick.isAtWork, Self.sameTick.contains(heartbeat - tick.time), reading.time <= tick.wake {
+    /// - Parameter hasRun: whether anything has run since the last reading.
+    private mutating func noteTick(
+        at heartbeat: Double,
+        reading: RedBeatReading,
+        dues: [Due],
+        interval: Double,
+        hasRun: Bool
+    ) {
+        // What is stored after a tick does not change for how long beat sleeps. Past the wake only a run tells that the
+        // tick had not ended: new scores may be those of a successor that waits for a dead beat's lock.
+        if let tick, !tick.isAtWork, Self.sameTick.contains(heartbeat - tick.time),
+            reading.time <= tick.wake || !hasRun
+        {
             return
         }
         let beatStart = startTime(reading.lock)
