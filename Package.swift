@@ -13,7 +13,6 @@ let strict: [SwiftSetting] = [
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
     name: "celery-beat-exporter",
@@ -21,8 +20,7 @@ let package = Package(
         .executable(name: "celery-beat-exporter", targets: ["celery-beat-exporter"])
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2")
     ],
     targets: [
         .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
@@ -45,7 +43,7 @@ let package = Package(
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
         .target(name: "Exposition", dependencies: ["System"], swiftSettings: strict),
         .target(name: "JSON", swiftSettings: strict),
-        .target(name: "TimeZones", swiftSettings: strict),
+        .target(name: "TimeZones", dependencies: ["System"], swiftSettings: strict),
         .target(name: "Reading", dependencies: ["System"], swiftSettings: strict),
         .target(
             name: "Celery",
@@ -68,17 +66,25 @@ let package = Package(
             resources: [.embedInCode("Page/page.css"), .embedInCode("Page/page.js")],
             swiftSettings: strict
         ),
+        .target(
+            name: "Configuration",
+            dependencies: [
+                "Metrics", "Collection", "Celery", "Redis", "Postgres", "HTTP", "YAML", "TimeZones", "System", logging,
+            ],
+            swiftSettings: strict
+        ),
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Metrics", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP", "Compression", "YAML",
-                "Exposition", "Status", "JSON", "TimeZones", "System", "CArguments", "CExecInfo",
-                argumentParser, logging,
+                "Configuration", "Metrics", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP",
+                "Compression",
+                "Exposition", "Status", "JSON", "System", "CArguments", "CExecInfo", logging,
             ],
             swiftSettings: strict
         ),
 
         .target(name: "LyingRedis", path: "Tests/LyingRedis"),
+        .testTarget(name: "SystemTests", dependencies: ["System"], swiftSettings: strict),
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
@@ -114,19 +120,27 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
+            name: "ConfigurationTests",
+            dependencies: [
+                "Configuration", "Collection", "Celery", "Redis", "Postgres", "HTTP", "TimeZones", logging,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Celery", "Metrics", "Collection", "Reading", "Status", "Redis", "Postgres",
+                "celery-beat-exporter", "Configuration", "Celery", "Metrics", "Collection", "Reading", "Status",
+                "Redis", "Postgres",
                 "HTTP", "YAML", "Exposition", "JSON", "TimeZones", "System", "LyingRedis",
-                argumentParser, logging,
+                logging,
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ExporterTests",
             dependencies: [
-                "celery-beat-exporter", "Collection", "Celery", "Reading", "Redis", "HTTP",
-                argumentParser, logging,
+                "celery-beat-exporter", "Configuration", "Collection", "Celery", "Reading", "Redis", "HTTP",
+                logging,
             ],
             swiftSettings: strict
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import subprocess
 import sys
@@ -46,10 +45,7 @@ def main() -> int:
 
 
 def flags_document() -> str:
-    """docs/flags.md as `--experimental-dump-help`, of swift-argument-parser, has it."""
-    command = [exporter_binary(), "--experimental-dump-help"]
-    dump = subprocess.run(command, check=True, capture_output=True, timeout=SECONDS).stdout
-    program = json.loads(dump)["command"]
+    """docs/flags.md, from the program's help."""
     lines = [
         "# Flags",
         "",
@@ -62,34 +58,35 @@ def flags_document() -> str:
         "| flag | variable | default | |",
         "|---|---|---|---|",
     ]
-    names = {argument["preferredName"]["name"] for argument in program["arguments"]}
-    switches = {name.removeprefix("no-") for name in names if name.startswith("no-")}
-    lines += [
-        setting_row(argument, switches)
-        for argument in program["arguments"]
-        if not argument["preferredName"]["name"].startswith("no-")
-    ]
+    command = [exporter_binary(), "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=SECONDS)
+    lines += [setting_row(name, text) for name, text in entries(done.stdout, "OPTIONS")]
     lines += ["", "| subcommand | |", "|---|---|"]
-    lines += [
-        f"| `{one['commandName']}` | {one['abstract']} |"
-        for one in program["subcommands"]
-        if one["commandName"] != "help"
-    ]
+    lines += [f"| `{name}` | {text} |" for name, text in entries(done.stdout, "SUBCOMMANDS")]
     lines += ["", "They take the same flags, variables and file: [check.md](check.md)."]
     return "\n".join(lines) + "\n"
 
 
-def setting_row(argument: dict, switches: set[str]) -> str:
-    """The table's row for an argument; `switches` are the flags with an opposite, --no-FLAG."""
-    name, text = argument["preferredName"]["name"], argument["abstract"]
-    flags = f"`--{name}`" + (f", `--no-{name}`" if name in switches else "")
-    variable = "" if name in ACTIONS else f"`{VARIABLES}{re.sub('[.-]', '_', name).upper()}`"
+def entries(text: str, section: str) -> Iterator[tuple[str, str]]:
+    """What a section of the help lists: the name, with what follows it, and the words about it."""
+    (part,) = re.findall(rf"^{section}:\n((?:  .*\n)+)", text, re.MULTILINE)
+    for entry in re.findall(r"^  \S.*\n(?:   .*\n)*", part, re.MULTILINE):
+        words = " ".join(entry.split())
+        match = re.match(r"((?:-h, )?\S+)(?: <\S+>)? (.*)", words)
+        assert match, entry
+        yield match[1], match[2]
+
+
+def setting_row(name: str, text: str) -> str:
+    """The table's row for a flag; of a switch, both of its flags, with a slash between."""
+    names = name.removeprefix("-h, ").split("/")
+    setting = names[0].removeprefix("--")
+    variable = "" if setting in ACTIONS else f"`{VARIABLES}{re.sub('[.-]', '_', setting).upper()}`"
     default = ""
     match = re.search(r" \(default: (.*)\)$", text)
     if match:
         text, default = text[: match.start()], match[1]
-    if argument["isRepeating"] and "repeatable" not in text:
-        text += " Repeatable."
+    flags = ", ".join(f"`{name}`" for name in names)
     return f"| {flags} | {variable} | {cell(default)} | {cell(text)} |"
 
 

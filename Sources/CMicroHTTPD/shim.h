@@ -35,7 +35,7 @@ struct shim_callbacks {
     void *context;
 };
 
-// MHD_start_daemon without a thread: the caller runs it (MHD_run_wait), on a listening socket that he has bound.
+// MHD_start_daemon without a thread: the caller runs it (MHD_run), on a listening socket that he has bound.
 static inline struct MHD_Daemon *shim_start_daemon(
     int listen_socket,
     bool with_tls,
@@ -59,6 +59,12 @@ static inline struct MHD_Daemon *shim_start_daemon(
         with_tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, shim_no_certificate,
         MHD_OPTION_END
     );
+}
+
+// The descriptor that becomes readable when there is something to do for MHD_run; -1 without one.
+static inline int shim_epoll_descriptor(struct MHD_Daemon *daemon) {
+    const union MHD_DaemonInfo *information = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    return information == NULL ? -1 : information->epoll_fd;
 }
 
 // What the server keeps with a connection: a place for one pointer, filled when the connection begins.

@@ -33,7 +33,7 @@ extension SourceError {
             case .overLimit: .overLimit
             case .server where error.isTimeout: .timeout
             case .server(_, PostgresError.State.insufficientPrivilege, _): .permission
-            case .server: .server
+            case .server, .missing, .unexpected: .server
             }
         self.init(reason, error.description)
     }

@@ -27,6 +27,8 @@ extension SourceProblem {
         case .server(_, PostgresError.State.insufficientPrivilege, let message):
             self.init(.permission, "table \(table): \(message)")
         case .server(_, _, let message): self.init(error.isTimeout ? .timeout : .server, "table \(table): \(message)")
+        case .missing: self.init(.server, "table \(table): it does not exist")
+        case .unexpected(_, let problem): self.init(.server, "table \(table): \(problem)")
         case .connect, .connectionLost, .crowded: return nil
         }
     }

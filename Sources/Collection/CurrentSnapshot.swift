@@ -1,7 +1,7 @@
 package import Celery
-internal import Glibc
 package import Reading
 internal import Synchronization
+internal import System
 
 /// What is known of one application at one moment.
 package struct Snapshot: Equatable, Sendable {
@@ -82,7 +82,7 @@ package final class CurrentSnapshot: Sendable {
     ) {
         let change = (try? result.get())?.state ?? definitions[index].clear
         change(&state.snapshot.states)
-        state.snapshot.collectors[index].note(result, at: Self.unixTime, took: duration)
+        state.snapshot.collectors[index].note(result, at: UnixTime.now, took: duration)
         state.snapshot.generation += 1
         state.validUntil[index] = .now + validity
     }
@@ -94,11 +94,5 @@ package final class CurrentSnapshot: Sendable {
             let hangs = SourceError(.timeout, "the collection has not ended for \(validity); its source hangs")
             note(.failure(hangs), of: index, took: state.snapshot.collectors[index].duration, &state)
         }
-    }
-
-    private static var unixTime: Double {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
     }
 }

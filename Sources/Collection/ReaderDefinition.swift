@@ -10,21 +10,21 @@ package struct ReaderDefinition: Sendable {
     package let source: String?
     /// Takes away what the reader brought.
     let clear: StateChange
-    /// Makes the reader, for the thread that asks. `others` tells what all readers have concluded by now.
-    package let make: @Sendable (_ others: @escaping @Sendable () -> Snapshot) -> RunningReader
+    /// Makes the reader, for the thread that asks.
+    package let make: @Sendable (_ context: ReaderContext) -> RunningReader
 
     /// - Parameter part: where its state stands.
     package init<Source: Reader>(
         _ name: String,
         source: String?,
         _ part: any WritableKeyPath<ObservedStates, Source.State?> & Sendable,
-        make: @escaping @Sendable (_ others: @escaping @Sendable () -> Snapshot) -> Source
+        make: @escaping @Sendable (_ context: ReaderContext) -> Source
     ) {
         self.name = name
         self.source = source
         clear = { $0[keyPath: part] = nil }
-        self.make = { others in
-            var reader = make(others)
+        self.make = { context in
+            var reader = make(context)
             return RunningReader { (deadline) throws(SourceError) in
                 let reading = try reader.read(until: deadline)
                 return reading.map { state in { $0[keyPath: part] = state } }

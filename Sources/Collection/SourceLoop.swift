@@ -64,7 +64,8 @@ package final class SourceLoop: Sendable {
 
     private func run() {
         WorkThread.name(definitions.first.map { $0.source ?? $0.name } ?? "")
-        let readers = definitions.map { definition in definition.make { [snapshot] in snapshot.value } }
+        let context = ReaderContext(snapshot)
+        let readers = definitions.map { $0.make(context) }
         var journals = definitions.map { CollectionJournal(collector: $0.name, logger: logger) }
         var next = ContinuousClock.now
         repeat {

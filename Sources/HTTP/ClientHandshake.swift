@@ -1,5 +1,6 @@
 internal import CGnuTLS
 internal import Glibc
+internal import System
 
 /// The client's side of a TLS handshake, for learning whether TLS is spoken: it verifies nothing, and sends nothing of its own.
 final class ClientHandshake {
@@ -32,12 +33,12 @@ final class ClientHandshake {
     }
 
     /// Goes on with it.
-    /// - Returns: for which of poll's events it waits; nil if it has ended, well or badly.
-    func proceed() -> CInt? {
+    /// - Returns: what it waits for; nil if it has ended, well or badly.
+    func proceed() -> DescriptorWait.Readiness? {
         while true {
             let status = gnutls_handshake(session)
             if status == GNUTLS_E_AGAIN || status == GNUTLS_E_INTERRUPTED {
-                return gnutls_record_get_direction(session) == 0 ? POLLIN : POLLOUT
+                return gnutls_record_get_direction(session) == 0 ? .readable : .writable
             }
             if status == GNUTLS_E_SUCCESS || gnutls_error_is_fatal(status) != 0 { return nil }
         }

@@ -89,6 +89,9 @@ struct ConnectionTable {
         last.index = connection.index
     }
 
+    /// When the next connection is over its time; nil where none will be.
+    var nextDeadline: UInt64? { connections.lazy.filter { !$0.isCut }.map(\.deadline).min() }
+
     /// Cuts off the connections that are over their time and returns them, for the caller to close.
     func cutOverdue(at now: UInt64) -> [HTTPConnection] {
         let overdue = connections.filter { !$0.isCut && $0.deadline <= now }

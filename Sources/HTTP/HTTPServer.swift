@@ -20,7 +20,11 @@ package final class HTTPServer {
         security: CurrentWebSecurity? = nil,
         route: @escaping @Sendable (HTTPRequest) -> HTTPAnswer
     ) throws(HTTPServerError) {
-        let loop = ServerLoop(limits: limits, security: security, route: route)
+        guard let waker = Waker() else {
+            close(socket.descriptor)
+            throw HTTPServerError(name: socket.name, cause: String(cString: strerror(errno)))
+        }
+        let loop = ServerLoop(limits: limits, waker: waker, security: security, route: route)
         let callbacks = shim_callbacks(
             request_line: receiveRequestLine,
             request: answer,

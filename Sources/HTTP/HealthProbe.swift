@@ -1,4 +1,5 @@
 internal import Glibc
+internal import System
 
 /// Asks an exporter on this machine whether it is healthy, with one plain request, or, where TLS is spoken, for no more than
 /// its certificate: it may want one of its clients. It blocks its thread.
@@ -41,7 +42,7 @@ package struct HealthProbe {
         let descriptor = try connect()
         defer { close(descriptor) }
         guard let handshake = ClientHandshake(on: descriptor) else { throw failure("GnuTLS has no memory") }
-        while let events = handshake.proceed() { try wait(descriptor, for: events) }
+        while let readiness = handshake.proceed() { try wait(descriptor, for: readiness) }
         return handshake.hasServerCertificate
     }
 
@@ -72,7 +73,7 @@ package struct HealthProbe {
         do throws(HealthProbeError) {
             if Glibc.connect(descriptor, information.ai_addr, information.ai_addrlen) != 0 {
                 guard errno == EINPROGRESS else { throw systemFailure() }
-                try wait(descriptor, for: POLLOUT)
+                try wait(descriptor, for: .writable)
                 var error: CInt = 0
                 var size = socklen_t(MemoryLayout<CInt>.size)
                 getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size)
@@ -94,7 +95,7 @@ package struct HealthProbe {
             if count > 0 {
                 rest = rest.dropFirst(count)
             } else if errno == EAGAIN {
-                try wait(descriptor, for: POLLOUT)
+                try wait(descriptor, for: .writable)
             } else if errno != EINTR {
                 throw systemFailure()
             }
@@ -105,7 +106,7 @@ package struct HealthProbe {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: Self.maximumBytes)
         while bytes.count < Self.maximumBytes, !bytes.contains(UInt8(ascii: "\n")) {
-            try wait(descriptor, for: POLLIN)
+            try wait(descriptor, for: .readable)
             let count = recv(descriptor, &chunk, chunk.count, 0)
             if count > 0 {
                 bytes += chunk[..<count]
@@ -118,14 +119,8 @@ package struct HealthProbe {
         return String(decoding: bytes.prefix { $0 != UInt8(ascii: "\r") && $0 != UInt8(ascii: "\n") }, as: UTF8.self)
     }
 
-    private func wait(_ descriptor: CInt, for events: CInt) throws(HealthProbeError) {
-        var polled = pollfd(fd: descriptor, events: Int16(events), revents: 0)
-        while true {
-            let remaining = ContinuousClock.now.duration(to: deadline)
-            guard remaining > .zero else { throw failure("no answer in time") }
-            // What else may happen shows in the next call on the socket.
-            if poll(&polled, 1, CInt(clamping: Int64(remaining / .milliseconds(1)) + 1)) > 0 { return }
-        }
+    private func wait(_ descriptor: CInt, for readiness: DescriptorWait.Readiness) throws(HealthProbeError) {
+        guard DescriptorWait.until(readiness, descriptor, by: deadline) else { throw failure("no answer in time") }
     }
 
     private func systemFailure() -> HealthProbeError {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import System
 
 /// The login of one user that was right last: a user has one hash, so no other can be. Only keyed hashes are kept.
 struct KnownLogin: Equatable {
@@ -44,23 +45,16 @@ package struct LoginFile: Sendable {
 
     /// What was written last; nil without it, and where it cannot be ours.
     func read() -> Contents? {
-        // Neither another's file by a link, nor a pipe that nobody writes to.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
-        guard descriptor >= 0 else {
-            if errno != ENOENT { warn("cannot read \(path): \(Self.systemError)") }
+        let bytes: [UInt8]
+        do {
+            bytes = try SmallFile.contents(of: path, maximumBytes: Self.maximumBytes, isPrivate: true)
+        } catch .tooLarge {
+            bytes = []
+        } catch {
+            if !error.isMissing { warn(error.description) }
             return nil
         }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_uid == geteuid(),
-            status.st_mode & 0o077 == 0
-        else {
-            warn("\(path) is not read: it must be a file that belongs to this program's user, with mode 600; delete it")
-            return nil
-        }
-        var bytes = [UInt8](repeating: 0, count: Self.maximumBytes + 1)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        guard count >= 0, let contents = Self.contents(of: bytes.prefix(count)) else {
+        guard let contents = Self.contents(of: bytes[...]) else {
             warn("\(path) is not used: it does not hold what this program writes; the next login replaces it")
             return nil
         }
@@ -90,7 +84,7 @@ package struct LoginFile: Sendable {
             defer { rest = rest.dropFirst(count) }
             return Array(rest.prefix(count))
         }
-        guard bytes.count <= maximumBytes, next(beginning.count) == beginning, rest.count >= Contents.keyBytes else {
+        guard next(beginning.count) == beginning, rest.count >= Contents.keyBytes else {
             return nil
         }
         var contents = Contents(key: next(Contents.keyBytes))

@@ -6,8 +6,7 @@ internal import System
 /// What runs on a server's thread: libmicrohttpd, which calls the functions below, and the clock of its connections.
 /// Only what says so may be used from other threads.
 final class ServerLoop: @unchecked Sendable {
-    /// How soon it sees that it must stop.
-    private static let tickMilliseconds: Int32 = 100
+    /// Between two looks for connections that are over their time, at least.
     private static let sweepMilliseconds: UInt64 = 500
     /// Between two looks for a client while there is none.
     private static let idleMicroseconds: UInt32 = 10_000
@@ -19,6 +18,7 @@ final class ServerLoop: @unchecked Sendable {
     /// Connections that have begun since the start.
     var beginnings = 0
     private let stopping = Atomic(false)
+    private let waker: Waker
     /// Connections that libmicrohttpd has suspended until a password is verified or an answer worked out, with the addresses it
     /// gave them.
     private let suspended = Mutex<[ObjectIdentifier: (state: HTTPConnection, address: UInt)]>([:])
@@ -48,12 +48,15 @@ final class ServerLoop: @unchecked Sendable {
     let ended = HTTPResponse(status: 503, text: "It took too long, or the server ends.")
     let tooLarge = HTTPResponse(status: 500, text: "The answer would be larger than this server sends.")
 
+    /// - Parameter waker: of the thread that is to `run`.
     init(
         limits: HTTPLimits,
+        waker: Waker,
         security: CurrentWebSecurity?,
         route: @escaping @Sendable (HTTPRequest) -> HTTPAnswer
     ) {
         self.limits = limits
+        self.waker = waker
         self.security = security
         self.route = route
         connections = ConnectionTable(limits: limits)
@@ -67,25 +70,51 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     func run(_ daemon: OpaquePointer?) {
-        var nextSweep = Self.now
+        // No step that a connection has to take is due sooner after the one before.
+        let shortest = UInt64(min(limits.requestSeconds, limits.responseSeconds, limits.idleSeconds)) * 1000
+        // Nil without connections.
+        var nextSweep: UInt64?
         while !stopping.load(ordering: .relaxed) {
             let before = beginnings
-            _ = MHD_run_wait(daemon, Self.tickMilliseconds)
-            // Where the system has no descriptor left, it comes back at once, again and again, with a client still to accept.
-            if connections.count == 0, beginnings == before { usleep(Self.idleMicroseconds) }
+            wait(for: daemon, until: nextSweep)
+            MHD_run(daemon)
+            guard connections.count > 0 else {
+                nextSweep = nil
+                // Where the system has no descriptor left, it comes back at once, again and again, with a client still to
+                // accept.
+                if beginnings == before { usleep(Self.idleMicroseconds) }
+                continue
+            }
             let now = Self.now
-            guard now >= nextSweep else { continue }
-            nextSweep = now + Self.sweepMilliseconds
-            for connection in connections.cutOverdue(at: now) { cut(connection) }
+            if let sweep = nextSweep, now >= sweep {
+                for connection in connections.cutOverdue(at: now) { cut(connection) }
+                nextSweep = max(connections.nextDeadline ?? .max, now + Self.sweepMilliseconds)
+            }
+            nextSweep = min(nextSweep ?? .max, now + shortest)
         }
         // libmicrohttpd does not end before they go on.
         for (state, _) in suspended.withLock({ Array($0.values) }) { resume(state) { state.response = ended } }
         MHD_stop_daemon(daemon)
     }
 
+    /// Returns when libmicrohttpd has something to do, the time has come, or the server is to stop.
+    private func wait(for daemon: OpaquePointer?, until time: UInt64?) {
+        var milliseconds: UInt64 = 0
+        let rest = time.map { $0 - min($0, Self.now) } ?? .max
+        if MHD_get_timeout(daemon, &milliseconds) != .YES { milliseconds = .max }
+        milliseconds = min(milliseconds, rest)
+        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 2) { descriptors in
+            descriptors[0] = pollfd(fd: shim_epoll_descriptor(daemon), events: Int16(POLLIN), revents: 0)
+            descriptors[1] = pollfd(fd: waker.descriptor, events: Int16(POLLIN), revents: 0)
+            poll(descriptors.baseAddress, 2, milliseconds == .max ? -1 : CInt(clamping: milliseconds))
+            if descriptors[1].revents != 0 { waker.drain() }
+        }
+    }
+
     /// May be called from any thread.
     func stop() {
         stopping.store(true, ordering: .relaxed)
+        waker.wake()
     }
 
     /// Ends a connection that is still in the table, whose descriptor is therefore still its own. libmicrohttpd sees an
@@ -133,6 +162,8 @@ final class ServerLoop: @unchecked Sendable {
             guard let (_, address) = suspended.removeValue(forKey: ObjectIdentifier(state)) else { return }
             prepare()
             MHD_resume_connection(OpaquePointer(bitPattern: address))
+            // That alone does not make libmicrohttpd's own descriptor readable.
+            waker.wake()
         }
     }
 

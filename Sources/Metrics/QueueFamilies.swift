@@ -20,7 +20,7 @@ package enum QueueFamilies {
             ),
             unacked.with(state.unacked.map { [Sample(Double($0))] } ?? []),
             oldestUnacked.with(state.oldestUnacked.map { [Sample($0)] } ?? []),
-            visibilityTimeout.with(state.visibilityTimeout),
+            visibilityTimeout.with(state.visibilityTimeout.map { [Sample($0)] } ?? []),
         ]
     }
 

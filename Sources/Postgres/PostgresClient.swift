@@ -168,9 +168,14 @@ package struct PostgresTransaction: ~Copyable {
 
     private static let rowsAtATime = 1000
 
-    /// An error as if the server had refused what its catalogue tells against.
-    package func refusal(_ state: String, _ message: String) -> PostgresError {
-        connection.refusal(state, message)
+    /// The error of a table that the catalogue does not have.
+    package func missing(_ relation: String) -> PostgresError {
+        .missing(address: connection.name, relation: relation)
+    }
+
+    /// The error of what is other than it must be.
+    package func unexpected(_ problem: String) -> PostgresError {
+        .unexpected(address: connection.name, problem: problem)
     }
 
     /// The schemas in which the session looks for tables, the first first.

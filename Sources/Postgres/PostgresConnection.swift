@@ -1,5 +1,6 @@
 internal import CLibPQ
 internal import Glibc
+internal import System
 
 /// One connection, owned by whoever has it: for one thread at a time. It blocks its thread, so it must never be used on Swift's
 /// cooperative pool.
@@ -10,7 +11,7 @@ final class PostgresConnection: @unchecked Sendable {
     private let connection: OpaquePointer
     private let relay: SocketRelay
     private var isClosed = false
-    private let name: String
+    let name: String
     /// What errors call the time that there was.
     var timeout: Duration
 
@@ -94,7 +95,7 @@ final class PostgresConnection: @unchecked Sendable {
             let writing = awaited == PGRES_POLLING_WRITING
             let descriptor = libpq.PQsocket(connection)
             if status == CONNECTION_STARTED || status == CONNECTION_NEEDED {
-                outcome = waitForSocket(descriptor, writing: writing, until: deadline) ? .ready : .late
+                outcome = DescriptorWait.until(writing ? .either : .readable, descriptor, by: deadline) ? .ready : .late
             } else {
                 // It may have gone on to another of several servers, or to another way to encrypt.
                 if relay?.stands(before: descriptor) != true {
@@ -218,10 +219,6 @@ final class PostgresConnection: @unchecked Sendable {
         case .overLimit: throw .overLimit(address: name, limit: "\(Self.maximumMessageBytes >> 10) kB for a row")
         case .refused(let cause): throw .connectionLost(address: name, cause: cause)
         }
-    }
-
-    func refusal(_ state: String, _ message: String) -> PostgresError {
-        .server(address: name, state: state, message: message)
     }
 
     private func lost() -> PostgresError {

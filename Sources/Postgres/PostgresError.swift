@@ -9,14 +9,16 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     case crowded(address: String, after: Duration)
     /// The server refused a statement. `state` is its SQLSTATE, one of `State` where it matters.
     case server(address: String, state: String, message: String)
+    /// A table that is to be read is not there.
+    case missing(address: String, relation: String)
+    /// What is there is not what is read.
+    case unexpected(address: String, problem: String)
 
     /// SQLSTATEs that tell what to do.
     /// Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
     package enum State {
         package static let insufficientPrivilege = "42501"
-        package static let datetimeOverflow = "22008"
-        package static let undefinedTable = "42P01"
-        package static let wrongObjectType = "42809"
+        static let undefinedTable = "42P01"
         static let queryCanceled = "57014"
         static let lockNotAvailable = "55P03"
     }
@@ -25,7 +27,15 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
     package var isTimeout: Bool {
         switch self {
         case .timeout, .crowded, .server(_, State.queryCanceled, _), .server(_, State.lockNotAvailable, _): true
-        case .connect, .connectionLost, .overLimit, .server: false
+        case .connect, .connectionLost, .overLimit, .server, .missing, .unexpected: false
+        }
+    }
+
+    /// Whether a table that was to be read is not there.
+    package var isMissingRelation: Bool {
+        switch self {
+        case .missing, .server(_, State.undefinedTable, _): true
+        default: false
         }
     }
 
@@ -45,6 +55,10 @@ package enum PostgresError: Error, Equatable, CustomStringConvertible {
                 + "--collect.interval, or the server is slow"
         case .server(let address, let state, let message):
             "query \(address): SQLSTATE \(state): \(message)"
+        case .missing(let address, let relation):
+            "read \(address): relation \"\(relation)\" does not exist"
+        case .unexpected(let address, let problem):
+            "read \(address): \(problem)"
         }
     }
 }

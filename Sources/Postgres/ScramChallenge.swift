@@ -14,20 +14,21 @@ struct ScramChallenge {
     /// Of the number that is being read; nil outside of one.
     private var rounds: Int?
 
-    /// Whether it asks for too many, as far as it was read.
-    mutating func isExcessive(after bytes: some Sequence<UInt8>) -> Bool {
-        bytes.contains { isExcessive(after: $0) }
+    /// Reads on.
+    /// - Returns: whether it asks for too many.
+    mutating func read(_ bytes: some Sequence<UInt8>) -> Bool {
+        bytes.contains { read($0) }
     }
 
-    private mutating func isExcessive(after byte: UInt8) -> Bool {
-        if let read = rounds {
+    private mutating func read(_ byte: UInt8) -> Bool {
+        if let number = rounds {
             if (0x30...0x39).contains(byte) {
-                let number = min(read * 10 + Int(byte - 0x30), Self.maximumRounds + 1)
-                rounds = number
-                return number > Self.maximumRounds
+                let longer = min(number * 10 + Int(byte - 0x30), Self.maximumRounds + 1)
+                rounds = longer
+                return longer > Self.maximumRounds
             }
             // libpq's `strtol` passes over blanks and a sign.
-            if read == 0, byte == 0x20 || byte == UInt8(ascii: "+") || (0x09...0x0d).contains(byte) { return false }
+            if number == 0, byte == 0x20 || byte == UInt8(ascii: "+") || (0x09...0x0d).contains(byte) { return false }
             rounds = nil
         }
         matched = byte == Self.attribute[matched] ? matched + 1 : byte == Self.attribute[0] ? 1 : 0

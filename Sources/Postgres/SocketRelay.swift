@@ -1,5 +1,6 @@
 internal import CLibPQ
 internal import Glibc
+internal import System
 
 /// Stands between libpq and its server: libpq has one end of a pair of sockets, and gets of what the server sends as much as
 /// it is given.
@@ -122,7 +123,7 @@ final class SocketRelay {
         let handed = fromServer.prefix(sent)
         fromServer.removeFirst(sent)
         guard isLoggingIn else { return .ready }
-        guard let tls else { return challenge.isExcessive(after: handed) ? .refused(ScramChallenge.refusal) : .ready }
+        guard let tls else { return challenge.read(handed) ? .refused(ScramChallenge.refusal) : .ready }
         return peek(tls)
     }
 
@@ -135,7 +136,7 @@ final class SocketRelay {
         clear()
         let count = peek(tls, &plain, CInt(plain.count))
         if count > 0 {
-            return challenge.isExcessive(after: plain.prefix(Int(count))) ? .refused(ScramChallenge.refusal) : .ready
+            return challenge.read(plain.prefix(Int(count))) ? .refused(ScramChallenge.refusal) : .ready
         }
         // What went wrong is told only once.
         let error = last()
@@ -179,20 +180,6 @@ final class SocketRelay {
 
     /// False when the deadline came first.
     private func wait(until deadline: ContinuousClock.Instant) -> Bool {
-        waitForSocket(server, writing: !toServer.isEmpty, until: deadline)
-    }
-}
-
-/// Waits until a socket can be read (or written); false when the deadline came first.
-func waitForSocket(_ descriptor: CInt, writing: Bool, until deadline: ContinuousClock.Instant) -> Bool {
-    let events = writing ? POLLIN | POLLOUT : POLLIN
-    var state = pollfd(fd: descriptor, events: Int16(events), revents: 0)
-    while true {
-        let remaining = ContinuousClock.now.duration(to: deadline)
-        guard remaining > .zero else { return false }
-        let ready = poll(&state, 1, CInt(clamping: Int(remaining / .milliseconds(1)) + 1))
-        if ready > 0 { return true }
-        // Any other failure of poll shows in the next call.
-        if ready < 0, errno != EINTR { return true }
+        DescriptorWait.until(toServer.isEmpty ? .readable : .either, server, by: deadline)
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import System
 
 extension TimeZone {
     /// Where the system keeps its zone files: TZDIR, as the C library has it, or the usual folder.
@@ -75,20 +76,8 @@ extension TimeZone {
     }
 
     private static func contents(of path: String) -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
         // The largest zone file has about 4 kB.
-        var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        var length = 0
-        while length < bytes.count {
-            let count = bytes.withUnsafeMutableBytes {
-                read(descriptor, $0.baseAddress?.advanced(by: length), $0.count - length)
-            }
-            guard count > 0 else { return count == 0 ? Array(bytes[..<length]) : nil }
-            length += count
-        }
-        return nil
+        try? SmallFile.contents(of: path, maximumBytes: 64 << 10)
     }
 }
 

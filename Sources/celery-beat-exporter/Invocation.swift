@@ -1,4 +1,4 @@
-internal import ArgumentParser
+internal import Configuration
 internal import HTTP
 
 /// What the command line asks for.
@@ -14,70 +14,31 @@ enum Invocation {
     case refuse(String)
 
     init(arguments: [String], environment: [String: String]) {
-        do {
-            var parsed = try ExportCommand.parseAsRoot(arguments)
-            if let command = parsed as? any Command {
-                self = try Self.invocation(of: command, environment)
-            } else {
-                // The parser's own command, which throws the help it is asked for.
-                try parsed.run()
-                self = .show(ExportCommand.helpMessage())
-            }
-        } catch let error as ConfigurationError {
-            self = .refuse(error.description)
+        do throws(ConfigurationError) {
+            self = try Self.invocation(by: CommandLineArguments(arguments), environment)
         } catch {
-            self =
-                ExportCommand.exitCode(for: error).isSuccess
-                ? .show(ExportCommand.fullMessage(for: error))
-                : .refuse(Self.message(for: error, without: arguments).withoutControlCharacters)
+            self = .refuse(error.description)
         }
     }
 
     private static func invocation(
-        of command: any Command,
+        by arguments: CommandLineArguments,
         _ environment: [String: String]
     ) throws(ConfigurationError) -> Invocation {
-        let flags = command.flags
-        if command is HealthcheckCommand, !flags.configCheck {
-            return .healthcheck(try Configuration.firstListenAddress(flags, environment: environment))
+        switch arguments.text {
+        case .help: return .show(HelpText.text(of: arguments.command))
+        case .version: return .show(Version.current)
+        case nil: break
         }
-        let configuration = try Configuration(flags, environment: environment)
-        if flags.configCheck { return .show("The configuration is valid.") }
-        if command is CheckCommand { return .check(configuration) }
+        let flags = arguments.flags
+        if arguments.command == .healthcheck, !arguments.checksConfiguration {
+            return .healthcheck(try Configuration.firstListenAddress(flags: flags, environment: environment))
+        }
+        let configuration = try Configuration(flags: flags, environment: environment)
+        if arguments.checksConfiguration { return .show("The configuration is valid.") }
+        if arguments.command == .check { return .check(configuration) }
         return .export(configuration) { () throws(ConfigurationError) in
-            try Configuration(flags, environment: environment)
+            try Configuration(flags: flags, environment: environment)
         }
-    }
-
-    /// What the parser says, in one line. It quotes what it does not understand, and that may hold a password: of the
-    /// arguments only the names of flags are repeated.
-    private static func message(for error: any Error, without arguments: [String]) -> String {
-        var message = ExportCommand.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
-        let suggestion = suggestion(for: message, of: arguments)
-        for argument in arguments {
-            let value: Substring
-            if argument.hasPrefix("--") {
-                value = argument.drop { $0 != "=" }
-            } else {
-                value = argument.hasPrefix("-") ? argument.dropFirst(2) : argument[...]
-            }
-            // The parser's words in one line have no line breaks either.
-            let quoted = value.split(whereSeparator: \.isNewline).joined(separator: " ")
-            if !quoted.isEmpty {
-                message = message.split(separator: quoted, omittingEmptySubsequences: false).joined(separator: "…")
-            }
-        }
-        return message + suggestion
-    }
-
-    /// The command that an argument the parser did not understand resembles, if any does.
-    private static func suggestion(for message: String, of arguments: [String]) -> String {
-        let commands = Set(
-            ExportCommand.configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
-        )
-        return arguments.lazy
-            .filter { message.contains("'\($0)'") }
-            .map { ConfigurationFile.suggestion(for: $0.drop { $0 == "-" }.lowercased(), amongst: commands) }
-            .first { !$0.isEmpty } ?? ""
     }
 }

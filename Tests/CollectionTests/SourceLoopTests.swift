@@ -24,6 +24,28 @@ import Testing
         #expect(now.duration(to: deadline) == .milliseconds(share))
     }
 
+    private final class Connection {
+        let address: String
+
+        init(to address: String) { self.address = address }
+    }
+
+    @Test func readersOfOneThreadShareWhatServesBoth() {
+        let snapshot = CurrentSnapshot([], validity: .seconds(1))
+        let context = ReaderContext(snapshot)
+        func connection(to address: String, _ context: ReaderContext) -> Connection {
+            context.shared {
+                $0.address == address
+            } make: {
+                Connection(to: address)
+            }
+        }
+        let one = connection(to: "a", context)
+        #expect(connection(to: "a", context) === one)
+        #expect(connection(to: "b", context) !== one)
+        #expect(connection(to: "a", ReaderContext(snapshot)) !== one)
+    }
+
     /// Tells of each turn, and brings nothing.
     private struct Turn: Reader {
         let name: String

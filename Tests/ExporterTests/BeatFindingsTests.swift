@@ -1,4 +1,5 @@
 import Collection
+import Configuration
 import Reading
 import Redis
 import Testing

@@ -1,3 +1,4 @@
+import Configuration
 import HTTP
 import Redis
 import Testing
@@ -7,8 +8,8 @@ import Testing
 @Suite struct InvocationTests {
     private func name(_ arguments: String...) -> String {
         switch Invocation(arguments: arguments, environment: [:]) {
-        case .export(let configuration, _): "export \(configuration.target.broker?.redacted ?? "nothing")"
-        case .check(let configuration): "check \(configuration.target.broker?.redacted ?? "nothing")"
+        case .export(let configuration, _): "export \(configuration.target.broker?.redis?.redacted ?? "nothing")"
+        case .check(let configuration): "check \(configuration.target.broker?.redis?.redacted ?? "nothing")"
         case .healthcheck(let address): "healthcheck \(address)"
         case .show(let text): "show \(text.prefix(24))"
         case .refuse(let line): "refuse \(line)"

@@ -119,7 +119,7 @@ private func lies(_ input: [UInt8], to definition: @Sendable (@escaping Client) 
     asked(input) { address in
         let definition = definition { RedisClient(address: address, limits: limits) }
         let current = CurrentSnapshot([definition], validity: .seconds(60))
-        let reader = definition.make { current.value }
+        let reader = definition.make(ReaderContext(current))
         for _ in 0..<3 {
             let result = Result { () throws(SourceError) in try reader.read(.now + limits.timeout) }
             current.publish(definition.name, result, took: 0)

@@ -5,6 +5,7 @@ import Logging
 import System
 
 @testable import Celery
+@testable import Configuration
 @testable import HTTP
 @testable import celery_beat_exporter
 

@@ -2,6 +2,7 @@ import struct Foundation.Data
 import struct Foundation.URL
 
 @testable import Celery
+@testable import Configuration
 @testable import TimeZones
 @testable import celery_beat_exporter
 

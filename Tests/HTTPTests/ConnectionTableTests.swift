@@ -39,6 +39,18 @@ import Testing
         #expect(table.cutOverdue(at: 60_000).isEmpty, "it is cut off once")
     }
 
+    @Test mutating func theNextDeadlineIsThatOfWhoeverIsDueFirst() {
+        #expect(table.nextDeadline == nil)
+        let (one, other) = (connection(1), connection(2))
+        _ = table.begin(one, at: 1000)
+        _ = table.begin(other, at: 2000)
+        #expect(table.nextDeadline == 11_000)
+        table.endAnswer(to: one, at: 3000)
+        #expect(table.nextDeadline == 12_000)
+        #expect(table.cutOverdue(at: 12_000).map(\.descriptor) == [2])
+        #expect(table.nextDeadline == 93_000, "who was cut off has no other deadline")
+    }
+
     @Test mutating func aFirstLineDoesNotProlongTheWait() {
         let one = connection(1)
         _ = table.begin(one, at: 0)

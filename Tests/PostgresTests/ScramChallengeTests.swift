@@ -9,9 +9,9 @@ import Testing
             "R\u{0}\u{0}\u{0}\u{40}\u{0}\u{0}\u{0}\u{b}r=nonce,s=QSXCR+Q6sek8bf92,i=\(rounds)R\u{0}".utf8
         )
         var whole = ScramChallenge()
-        let isRefused = whole.isExcessive(after: message)
+        let isRefused = whole.read(message)
         var pieces = ScramChallenge()
-        let isRefusedInPieces = message.map { pieces.isExcessive(after: [$0]) }.contains(true)
+        let isRefusedInPieces = message.map { pieces.read([$0]) }.contains(true)
         #expect(isRefused == isRefusedInPieces)
         return isRefused
     }
@@ -32,7 +32,7 @@ import Testing
 
     @Test func theAttributeMayComeLate() {
         var challenge = ScramChallenge()
-        let isRefused = [",i=4096,,i,i=,,i=10000", "00"].map { challenge.isExcessive(after: $0.utf8) }
+        let isRefused = [",i=4096,,i,i=,,i=10000", "00"].map { challenge.read($0.utf8) }
         #expect(isRefused == [false, true])
     }
 }

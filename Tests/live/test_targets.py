@@ -398,8 +398,8 @@ def test_many_targets_do_not_feel_one_that_hangs_and_one_that_is_dead(
 
     threads, open_files = status(one, "Threads"), len(list(Path(f"/proc/{one.pid}/fd").iterdir()))
     print(f"{MANY} targets: {status(one, 'VmRSS')} kB, {threads} threads, {open_files} descriptors")
-    # A thread and a connection for each collector: two with a Redis, four more with a database.
-    loops = 2 * MANY + 4 * 5 + 1
+    # A thread and a connection for each server: a Redis each, and the database of five.
+    loops = MANY + 5 + 1
     assert threads <= loops + 5
     assert open_files <= loops + 20
     assert status(one, "VmRSS") < 100_000

@@ -35,46 +35,80 @@ struct DatabaseEntry: Equatable, Sendable {
 }
 
 extension DatabaseEntry {
+    /// Of the tables of periodic tasks (p), intervals (i), crontabs (c) and clocked times (k). Django bounds each text; a
+    /// table without its bounds may not.
+    enum Column: Int, SelectedColumn {
+        case name, task, isEnabled, queue, lastRun, runs, changed, start, expires, isOneOff
+        case every, period
+        case minute, hour, dayOfWeek, dayOfMonth, monthOfYear, zone
+        case clocked, isSolar
+
+        var expression: String {
+            switch self {
+            case .name: "left(p.name::text, 200)"
+            case .task: "left(p.task::text, 200)"
+            case .isEnabled: "p.enabled::text = 'true'"
+            case .queue: "left(p.queue::text, 200)"
+            case .lastRun: "extract(epoch FROM p.last_run_at)"
+            case .runs: "p.total_run_count::bigint"
+            case .changed: "extract(epoch FROM p.date_changed)"
+            case .start: "extract(epoch FROM p.start_time)"
+            case .expires: "extract(epoch FROM p.expires)"
+            case .isOneOff: "p.one_off::text = 'true'"
+            case .every: "i.every::bigint"
+            case .period: "left(i.period::text, 24)"
+            case .minute: "left(c.minute::text, 240)"
+            case .hour: "left(c.hour::text, 96)"
+            case .dayOfWeek: "left(c.day_of_week::text, 64)"
+            case .dayOfMonth: "left(c.day_of_month::text, 124)"
+            case .monthOfYear: "left(c.month_of_year::text, 64)"
+            case .zone: "left(c.timezone::text, 64)"
+            case .clocked: "extract(epoch FROM k.clocked_time)"
+            case .isSolar: "p.solar_id IS NOT NULL"
+            }
+        }
+    }
+
     init?(_ row: PostgresRow) {
-        guard let name = row.text(0), let task = row.text(1) else { return nil }
+        guard let name = row.text(Column.name), let task = row.text(Column.task) else { return nil }
         self.name = name
         self.task = task
-        isEnabled = row.boolean(2) ?? false
-        queue = row.text(3)
-        lastRun = row.time(4)
-        runs = row.count(5) ?? 0
-        changed = row.time(6)
-        start = row.time(7)
-        expires = row.time(8)
-        isOneOff = row.boolean(9) ?? false
+        isEnabled = row.boolean(Column.isEnabled) ?? false
+        queue = row.text(Column.queue)
+        lastRun = row.time(Column.lastRun)
+        runs = row.count(Column.runs) ?? 0
+        changed = row.time(Column.changed)
+        start = row.time(Column.start)
+        expires = row.time(Column.expires)
+        isOneOff = row.boolean(Column.isOneOff) ?? false
         timing = Self.timing(row)
-        unknownZone = row.text(17).flatMap { TimeZoneCache.zone(.identifier($0)) == nil ? $0 : nil }
+        unknownZone = row.text(Column.zone).flatMap { TimeZoneCache.zone(.identifier($0)) == nil ? $0 : nil }
     }
 
     /// What Python's `timedelta` holds, in seconds.
     private static let longestInterval = 86_400 * 999_999_999.0
 
     private static func timing(_ row: PostgresRow) -> Timing {
-        if let every = row.number(10), let period = row.text(11) {
+        if let every = row.number(Column.every), let period = row.text(Column.period) {
             let units = ["days": 86_400.0, "hours": 3600, "minutes": 60, "seconds": 1, "microseconds": 1e-6]
             guard let unit = units[period], every > 0, every * unit <= longestInterval else { return .invalid }
             return .interval(seconds: every * unit)
         }
-        if let minute = row.text(12) {
+        if let minute = row.text(Column.minute) {
             guard
                 let crontab = Crontab(
                     minute: minute,
-                    hour: row.text(13) ?? "*",
-                    dayOfWeek: row.text(14) ?? "*",
-                    dayOfMonth: row.text(15) ?? "*",
-                    monthOfYear: row.text(16) ?? "*"
+                    hour: row.text(Column.hour) ?? "*",
+                    dayOfWeek: row.text(Column.dayOfWeek) ?? "*",
+                    dayOfMonth: row.text(Column.dayOfMonth) ?? "*",
+                    monthOfYear: row.text(Column.monthOfYear) ?? "*"
                 ),
-                let zone = TimeZoneCache.zone(.identifier(row.text(17) ?? "UTC"))
+                let zone = TimeZoneCache.zone(.identifier(row.text(Column.zone) ?? "UTC"))
             else { return .invalid }
             return .crontab(crontab, zone)
         }
-        if row.number(18) != nil { return row.time(18).map { .clocked($0) } ?? .invalid }
-        return row.boolean(19) == true ? .opaque : .invalid
+        if row.number(Column.clocked) != nil { return row.time(Column.clocked).map { .clocked($0) } ?? .invalid }
+        return row.boolean(Column.isSolar) == true ? .opaque : .invalid
     }
 
     /// When a run after one at `moment` is due by the schedule alone; nil when that is unknown or never.

@@ -54,7 +54,7 @@ package final class DatabaseSchedulerReader: Reader {
         _ problems: inout [SourceProblem]
     ) throws(PostgresError) -> BeatState? {
         let signs = try transaction.query(Self.signsOfLife)
-        guard let row = signs.first, let time = row.time(0) else { return nil }
+        guard let row = signs.first, let time = row.time(Sign.time) else { return nil }
         let tables = try DatabaseSchedulerTables(transaction, &problems, &advice)
         guard let tables else {
             guard isExpected else { return nil }
@@ -68,26 +68,28 @@ package final class DatabaseSchedulerReader: Reader {
         var reading = DatabaseSchedulerReading(
             time: time,
             sessions: try transaction.query(Self.sessions).compactMap { row in
-                guard let identifier = row.text(0), let queryStart = row.time(1) else { return nil }
+                guard let identifier = row.text(SessionColumn.identifier),
+                    let queryStart = row.time(SessionColumn.queryStart)
+                else { return nil }
                 return DatabaseSchedulerReading.Session(
                     identifier: identifier,
                     queryStart: queryStart,
-                    query: row.text(2).flatMap { .init(rawValue: $0) } ?? .other
+                    query: row.text(SessionColumn.query).flatMap { .init(rawValue: $0) } ?? .other
                 )
             },
-            canSeeSessions: row.integer(1) == 0,
+            canSeeSessions: row.integer(Sign.hiddenSessions) == 0,
             use: try transaction.query(Self.tableUse, [String(tables.changes.identifier)]).first.flatMap { row in
-                guard let scans = row.integer(0), let updates = row.integer(1), let inserts = row.integer(2) else {
-                    return nil
-                }
+                guard let scans = row.integer(UseColumn.scans), let updates = row.integer(UseColumn.updates),
+                    let inserts = row.integer(UseColumn.inserts)
+                else { return nil }
                 return DatabaseSchedulerReading.TableUse(scans: scans, updates: updates, inserts: inserts)
             },
-            isStandby: row.boolean(2) == true
+            isStandby: row.boolean(Sign.isStandby) == true
         )
         var bytes = 0
         try transaction.forEachRow(of: tables.entriesQuery(limit: Self.maximumEntries + 1)) { row in
             reading.entryCount += 1
-            bytes += (0...3).reduce(0) { $0 + (row.text($1)?.utf8.count ?? 0) }
+            bytes += [DatabaseEntry.Column.name, .task, .queue].reduce(0) { $0 + (row.text($1)?.utf8.count ?? 0) }
             guard reading.entryCount <= Self.maximumEntries, bytes <= Self.maximumBytes else { return false }
             if let entry = DatabaseEntry(row) { reading.entries.append(entry) }
             return true
@@ -123,35 +125,76 @@ package final class DatabaseSchedulerReader: Reader {
         return tracker.observe(reading, maxLoopInterval: maxLoopInterval())
     }
 
-    /// The clock; sessions that may not be looked into.
+    private enum Sign: Int, SelectedColumn {
+        case time
+        /// How many sessions may not be looked into.
+        case hiddenSessions
+        case isStandby
+
+        var expression: String {
+            switch self {
+            case .time: "extract(epoch FROM clock_timestamp())"
+            case .hiddenSessions:
+                """
+                (
+                    SELECT count(*) FROM pg_catalog.pg_stat_activity
+                    WHERE datname = current_database()
+                        AND query IN ('<insufficient privilege>', '<command string not enabled>')
+                )
+                """
+            case .isStandby: "pg_is_in_recovery()"
+            }
+        }
+    }
+
     private static let signsOfLife = """
-        SELECT extract(epoch FROM clock_timestamp()),
-            (
-                SELECT count(*) FROM pg_catalog.pg_stat_activity
-                WHERE datname = current_database() AND query IN ('<insufficient privilege>', '<command string not enabled>')
-            ),
-            pg_is_in_recovery()
+        SELECT \(Sign.list(\.expression))
         """
+
+    private enum UseColumn: Int, SelectedColumn {
+        case scans, updates, inserts
+
+        var expression: String {
+            switch self {
+            case .scans: "coalesce(seq_scan, 0) + coalesce(idx_scan, 0)"
+            case .updates: "n_tup_upd"
+            case .inserts: "n_tup_ins"
+            }
+        }
+    }
 
     /// What was done to the table that every tick reads.
     private static let tableUse = """
-        SELECT coalesce(seq_scan, 0) + coalesce(idx_scan, 0), n_tup_upd, n_tup_ins
+        SELECT \(UseColumn.list(\.expression))
         FROM pg_catalog.pg_stat_user_tables
         WHERE relid = $1::oid
         """
 
+    private enum SessionColumn: Int, SelectedColumn {
+        case identifier, queryStart, query
+
+        var expression: String {
+            switch self {
+            case .identifier: "pid || ' ' || backend_start"
+            case .queryStart: "extract(epoch FROM query_start)"
+            case .query:
+                """
+                CASE
+                    WHEN query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%' AND query NOT LIKE '%FOR UPDATE%'
+                        THEN 'tick'
+                    WHEN query LIKE '%"django\\_celery\\_beat\\_%' THEN 'schedule'
+                    WHEN query ~ '^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)' THEN 'transaction'
+                    ELSE 'other'
+                END
+                """
+            }
+        }
+    }
+
     /// Sessions other than exporters', and what kind of query was their last. Whoever changes the schedule sends the same
     /// as a tick, but locks the row. Source: django_celery_beat/schedulers.py, `schedule_changed`.
     private static let sessions = """
-        SELECT pid || ' ' || backend_start,
-            extract(epoch FROM query_start),
-            CASE
-                WHEN query LIKE 'SELECT "django\\_celery\\_beat\\_periodictasks"%' AND query NOT LIKE '%FOR UPDATE%'
-                    THEN 'tick'
-                WHEN query LIKE '%"django\\_celery\\_beat\\_%' THEN 'schedule'
-                WHEN query ~ '^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)' THEN 'transaction'
-                ELSE 'other'
-            END
+        SELECT \(SessionColumn.list(\.expression))
         FROM pg_catalog.pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend'
             AND application_name <> current_setting('application_name')

@@ -76,13 +76,26 @@ package struct DatabaseSchedulerSearch {
         in database: String?
     ) throws(PostgresError) -> [DatabaseSchedulerPlace] {
         try transaction.query(schemas).compactMap { row in
-            row.text(0).map { DatabaseSchedulerPlace(database: database, schema: $0, isOpen: row.boolean(1) == true) }
+            row.text(PlaceColumn.schema).map {
+                DatabaseSchedulerPlace(database: database, schema: $0, isOpen: row.boolean(PlaceColumn.isOpen) == true)
+            }
+        }
+    }
+
+    private enum PlaceColumn: Int, SelectedColumn {
+        case schema, isOpen
+
+        var expression: String {
+            switch self {
+            case .schema: "n.nspname"
+            case .isOpen: "has_schema_privilege(n.oid, 'USAGE')"
+            }
         }
     }
 
     /// The catalogue tells of tables that may not be read, too.
     private static let schemas = """
-        SELECT n.nspname, has_schema_privilege(n.oid, 'USAGE')
+        SELECT \(PlaceColumn.list(\.expression))
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relname = 'django_celery_beat_periodictasks' AND c.relkind IN ('r', 'p')
         ORDER BY n.nspname LIMIT 10

@@ -45,9 +45,7 @@ struct DatabaseSchedulerTables {
             let changes = catalog.relation(Self.changesTitle, besides: tasks)
         else { return nil }
         func part(_ title: String) throws(PostgresError) -> Relation {
-            guard let relation = catalog.relation(title, besides: tasks) else {
-                throw transaction.refusal(PostgresError.State.undefinedTable, "relation \"\(title)\" does not exist")
-            }
+            guard let relation = catalog.relation(title, besides: tasks) else { throw transaction.missing(title) }
             return relation
         }
         self.changes = changes
@@ -78,15 +76,10 @@ struct DatabaseSchedulerTables {
         }
     }
 
-    /// The columns that `DatabaseEntry` reads, in its order. Django bounds each text; a table without its bounds may not.
+    /// Rows of `DatabaseEntry.Column`.
     func entriesQuery(limit: Int) -> String {
         """
-        SELECT left(p.name::text, 200), left(p.task::text, 200), p.enabled::text = 'true', left(p.queue::text, 200),
-            extract(epoch FROM p.last_run_at), p.total_run_count::bigint, extract(epoch FROM p.date_changed),
-            extract(epoch FROM p.start_time), extract(epoch FROM p.expires), p.one_off::text = 'true',
-            i.every::bigint, left(i.period::text, 24), left(c.minute::text, 240), left(c.hour::text, 96),
-            left(c.day_of_week::text, 64), left(c.day_of_month::text, 124), left(c.month_of_year::text, 64),
-            left(c.timezone::text, 64), extract(epoch FROM k.clocked_time), p.solar_id IS NOT NULL
+        SELECT \(DatabaseEntry.Column.list(\.expression))
         FROM \(tasks.name) p
         LEFT JOIN \(intervals.name) i ON i.id = p.interval_id
         LEFT JOIN \(crontabs.name) c ON c.id = p.crontab_id

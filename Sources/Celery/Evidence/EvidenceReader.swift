@@ -132,7 +132,9 @@ package final class EvidenceReader: Reader {
             let query = table.lastRunsQuery(taskCount: tasks.count)
             let arguments = [String(from), String(until)] + tasks
             for row in try rows(of: query, arguments, table, deadline) {
-                guard let task = row.text(0), tasks.contains(task), let run = row.time(1) else { continue }
+                guard let task = row.text(TaskTable.LastRunColumn.task), tasks.contains(task),
+                    let run = row.time(TaskTable.LastRunColumn.time)
+                else { continue }
                 runs[task] = max(runs[task] ?? 0, run)
             }
         }

@@ -69,7 +69,7 @@ package final class PipelineReader: Reader {
         let changed = queries.changed(unfinished, limit: Self.maximumRoots)
         let rows = try transaction.query(changed, [String(since)] + (unfinished?.parameters ?? []))
         for row in rows.prefix(Self.maximumRoots) {
-            if let root = row.text(0), !tracker.isCounted(root, at: now) { roots.insert(root) }
+            if let root = row.text(0), !tracker.noteSight(of: root, at: now) { roots.insert(root) }
         }
         if roots.count >= Self.maximumRoots {
             let problem = "\(table.title): more than \(Self.maximumRoots) pipelines at once; the rest is not counted"
@@ -103,23 +103,29 @@ package final class PipelineReader: Reader {
     }
 
     private static func reading(_ row: PostgresRow) -> PipelineReading? {
-        guard let root = row.text(0), let members = row.count(2) else { return nil }
+        typealias Column = PipelineQueries.Column
+        guard let root = row.text(Column.root), let members = row.count(Column.members) else { return nil }
         return PipelineReading(
             root: root,
-            rootTask: row.text(1),
+            rootTask: row.text(Column.rootTask),
             members: members,
-            succeeded: row.count(3) ?? 0,
-            failed: row.count(4) ?? 0,
-            total: row.integer(5).flatMap { (1...1_000_000).contains($0) ? Int($0) : nil },
-            start: row.time(6),
-            end: row.time(7),
-            failure: row.time(8)
+            succeeded: row.count(Column.succeeded) ?? 0,
+            failed: row.count(Column.failed) ?? 0,
+            total: row.integer(Column.total).flatMap { (1...1_000_000).contains($0) ? Int($0) : nil },
+            start: row.time(Column.start),
+            end: row.time(Column.end),
+            failure: row.time(Column.failure)
         )
     }
 }
 
 /// The SQL about pipelines of one table.
 private struct PipelineQueries {
+    /// Of what the table has of one pipeline.
+    enum Column: Int, SelectedColumn {
+        case root, rootTask, members, succeeded, failed, total, start, end, failure
+    }
+
     private let table: TaskTable
     private let id: String
     private let root: (value: String, text: String)
@@ -196,14 +202,24 @@ private struct PipelineQueries {
         let roots = (1...max(1, rootCount)).map { "$\($0)" }.joined(separator: ", ")
         let failed = Self.failed.map(TaskTable.literal).joined(separator: ", ")
         let start = table.moment(.started).map { "CASE WHEN isfinite(\($0)) THEN \($0) END" } ?? end
+        let list = Column.list { column in
+            switch column {
+            case .root: root.text
+            case .rootTask: "max(\(table.text(.task))) FILTER (WHERE \(id) = \(root.text))"
+            case .members: "count(*)"
+            case .succeeded: "count(*) FILTER (WHERE \(table.state) = 'SUCCESS')"
+            case .failed: "count(*) FILTER (WHERE \(table.state) IN (\(failed)))"
+            case .total: "max(\(total))"
+            case .start: "extract(epoch FROM min(\(start)))"
+            case .end: "extract(epoch FROM max(\(end)) FILTER (WHERE isfinite(\(end))))"
+            case .failure: "extract(epoch FROM min(\(end)) FILTER (WHERE \(table.state) IN (\(failed))))"
+            }
+        }
         return """
-            SELECT \(root.text), max(\(table.text(.task))) FILTER (WHERE \(id) = \(root.text)), count(*),
-                count(*) FILTER (WHERE \(table.state) = 'SUCCESS'), count(*) FILTER (WHERE \(table.state) IN (\(failed))),
-                max(\(total)), extract(epoch FROM min(\(start))), extract(epoch FROM max(\(end)) FILTER (WHERE isfinite(\(end)))),
-                extract(epoch FROM min(\(end)) FILTER (WHERE \(table.state) IN (\(failed))))
+            SELECT \(list)
             FROM \(from)
             WHERE \(comparedRoot) IN (\(roots))
-            GROUP BY 1
+            GROUP BY \(Column.places(of: [.root]))
             """
     }
 }

@@ -39,8 +39,9 @@ struct PipelineTracker {
         start = start ?? now
     }
 
-    /// Notes that a pipeline showed again, and tells whether it was counted: then there is nothing more to ask.
-    mutating func isCounted(_ root: String, at now: Double) -> Bool {
+    /// Notes that a pipeline showed again.
+    /// - Returns: whether it was counted, so that there is nothing more to ask.
+    mutating func noteSight(of root: String, at now: Double) -> Bool {
         guard closed[root.hashValue] != nil else { return false }
         closed[root.hashValue] = now
         return true

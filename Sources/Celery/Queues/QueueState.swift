@@ -6,8 +6,8 @@ package struct QueueState: Equatable, Sendable {
     package var unacked: Int?
     /// When the oldest of these was delivered, Unix seconds; nil when there is none.
     package var oldestUnacked: Double?
-    /// Seconds after which such a message is delivered again.
-    package var visibilityTimeout: Double
+    /// Seconds after which such a message is delivered again; nil with a broker that waits for its worker's end.
+    package var visibilityTimeout: Double?
 }
 
 package struct QueueDepth: Equatable, Sendable {

@@ -80,7 +80,7 @@ package final class RedBeatReader: Reader {
         _ problems: inout [SourceProblem]
     ) throws(RedisError) -> BeatState? {
         var reading = try readServer(until: deadline, &problems)
-        let ownerIsNews = isOwnerNews(reading)
+        let ownerIsNews = noteLockEnd(reading)
         var members: [StoredEntries.Member] = []
         if reading.lock != nil {
             members = try readSchedule(of: &reading, readingOwner: ownerIsNews, until: deadline, &problems)
@@ -226,8 +226,9 @@ package final class RedBeatReader: Reader {
         )
     }
 
-    /// Whether the lock was taken or extended since the last look, so that its owner may be another.
-    private func isOwnerNews(_ reading: RedBeatReading) -> Bool {
+    /// Remembers when the lock ends.
+    /// - Returns: whether it was taken or extended since the last look, so that its owner may be another.
+    private func noteLockEnd(_ reading: RedBeatReading) -> Bool {
         let end = reading.lock.map { reading.time + ($0.timeToLive ?? 0) } ?? -.infinity
         defer { lockEnd = end }
         guard reading.lock != nil, let lockEnd else { return false }

@@ -125,15 +125,10 @@ struct Relation: Equatable, Sendable {
     func verify(_ transaction: borrowing PostgresTransaction) throws(PostgresError) {
         let wanted = RelationCatalog.Wanted(title: title, schema: schema, name: plainName, columns: Array(columns.keys))
         let now = try RelationCatalog([wanted], transaction).relation(title)
-        guard let now else {
-            throw transaction.refusal(PostgresError.State.undefinedTable, "relation \"\(shownName)\" does not exist")
-        }
+        guard let now else { throw transaction.missing(shownName) }
         guard now.hazard == nil, columns.allSatisfy({ now.columns[$0.key]?.type == $0.value.type }) else {
             let problem = now.hazard?.description ?? "has other columns"
-            throw transaction.refusal(
-                PostgresError.State.wrongObjectType,
-                "\(shownName) \(problem) since it was looked at"
-            )
+            throw transaction.unexpected("\(shownName) \(problem) since it was looked at")
         }
     }
 }

@@ -41,7 +41,7 @@ struct RelationCatalog {
         let rows = try transaction.query(query.sql(wanted, Array(path.prefix(Self.maximumSchemas))), query.arguments)
         var columns: [Int64: [String: Relation.Column]] = [:]
         for row in rows.prefix(Self.maximumRows) {
-            guard let identifier = row.integer(1), let column = Self.column(row) else { continue }
+            guard let identifier = row.integer(Column.identifier), let column = Self.column(row) else { continue }
             columns[identifier, default: [:]][column.name] = column
         }
         for row in rows.prefix(Self.maximumRows) {
@@ -83,13 +83,13 @@ struct RelationCatalog {
     // MARK: Rows
 
     private static func relation(_ row: PostgresRow, _ columns: [Int64: [String: Relation.Column]]) -> Relation? {
-        guard let title = row.text(0), let identifier = row.integer(1), let schema = row.text(3),
-            let name = row.text(4),
-            let quotedSchema = row.text(5), let quotedName = row.text(6)
+        guard let title = row.text(Column.title), let identifier = row.integer(Column.identifier),
+            let schema = row.text(Column.schema), let name = row.text(Column.name),
+            let quotedSchema = row.text(Column.quotedSchema), let quotedName = row.text(Column.quotedName)
         else { return nil }
         let qualified = "\(quotedSchema).\(quotedName)"
         let kind: Relation.Kind =
-            switch row.text(2) {
+            switch row.text(Column.kind) {
             case "r", "m": .table
             case "p": .partitioned
             default: .other
@@ -101,37 +101,78 @@ struct RelationCatalog {
             plainName: name,
             name: qualified,
             shownName: qualified,
-            owner: row.text(7) ?? "somebody",
+            owner: row.text(Column.owner) ?? "somebody",
             kind: kind,
             // What this program does not know is no better than what it does.
-            hazard: row.text(12).map { Relation.Hazard(rawValue: $0) ?? .view },
-            role: row.text(10) ?? "the role",
-            isOpen: row.boolean(8) == true,
-            isReadable: row.boolean(9) == true,
-            estimatedRows: row.number(11) ?? 0,
+            hazard: row.text(Column.hazard).map { Relation.Hazard(rawValue: $0) ?? .view },
+            role: row.text(Column.role) ?? "the role",
+            isOpen: row.boolean(Column.isOpen) == true,
+            isReadable: row.boolean(Column.isReadable) == true,
+            estimatedRows: row.number(Column.rows) ?? 0,
             columns: columns[identifier] ?? [:]
         )
     }
 
     private static func column(_ row: PostgresRow) -> Relation.Column? {
-        guard let name = row.text(13), let type = row.text(14) else { return nil }
+        guard let name = row.text(Column.column), let type = row.text(Column.type) else { return nil }
         let origin: Relation.TypeOrigin =
-            if row.boolean(15) == true { .builtIn } else if row.boolean(16) == true { .enumeration } else { .other }
+            if row.boolean(Column.isBuiltIn) == true {
+                .builtIn
+            } else if row.boolean(Column.isEnumeration) == true {
+                .enumeration
+            } else {
+                .other
+            }
         return Relation.Column(
             name: name,
             type: type,
             origin: origin,
-            isIndexed: row.boolean(17) == true && origin != .other
+            isIndexed: row.boolean(Column.isIndexed) == true && origin != .other
         )
+    }
+}
+
+/// Of a column (a) of a relation (r) that was looked for.
+private enum Column: Int, SelectedColumn {
+    case title, identifier, kind, schema, name, quotedSchema, quotedName, owner, isOpen, isReadable, role, rows, hazard
+    case column, type, isBuiltIn, isEnumeration, isIndexed
+
+    /// Objects with an id below belong to PostgreSQL itself. Source: src/include/access/transam.h, `FirstNormalObjectId`.
+    private static let firstForeignObject = 16_384
+
+    var expression: String {
+        switch self {
+        case .title: "r.title"
+        case .identifier: "r.oid"
+        case .kind: "r.relkind"
+        case .schema: "r.schema"
+        case .name: "r.name"
+        case .quotedSchema: "quote_ident(r.schema)"
+        case .quotedName: "quote_ident(r.name)"
+        case .owner: "r.owner"
+        case .isOpen: "r.is_open"
+        case .isReadable: "r.is_readable"
+        case .role: "quote_ident(current_user)"
+        case .rows: "r.rows"
+        case .hazard: "r.hazard"
+        case .column: "a.attname"
+        case .type: "format_type(a.atttypid, NULL)"
+        case .isBuiltIn: "a.atttypid < \(Self.firstForeignObject)"
+        case .isEnumeration: "(SELECT typtype = 'e' FROM pg_catalog.pg_type WHERE pg_type.oid = a.atttypid)"
+        case .isIndexed:
+            """
+            EXISTS (
+                SELECT FROM pg_catalog.pg_index
+                WHERE indrelid = r.oid AND indkey[0] = a.attnum AND indisvalid AND indpred IS NULL
+            )
+            """
+        }
     }
 }
 
 /// The question for relations by their names, with its parameters.
 private struct Query {
     private(set) var arguments: [String] = []
-
-    /// Objects with an id below belong to PostgreSQL itself. Source: src/include/access/transam.h, `FirstNormalObjectId`.
-    private static let firstForeignObject = 16_384
 
     private mutating func parameter(_ value: String) -> String {
         arguments.append(value)
@@ -150,14 +191,7 @@ private struct Query {
         var columns: [String] = []
         for column in Set(wanted.flatMap(\.columns)).sorted() { columns.append(parameter(column)) }
         return """
-            SELECT r.title, r.oid, r.relkind, r.schema, r.name, quote_ident(r.schema), quote_ident(r.name), r.owner, r.is_open,
-                r.is_readable, quote_ident(current_user), r.rows, r.hazard, a.attname, format_type(a.atttypid, NULL),
-                a.atttypid < \(Self.firstForeignObject),
-                (SELECT typtype = 'e' FROM pg_catalog.pg_type WHERE pg_type.oid = a.atttypid),
-                EXISTS (
-                    SELECT FROM pg_catalog.pg_index
-                    WHERE indrelid = r.oid AND indkey[0] = a.attnum AND indisvalid AND indpred IS NULL
-                )
+            SELECT \(Column.list(\.expression))
             FROM (
                 SELECT names.title, c.oid, c.relkind, n.nspname AS schema, c.relname AS name, path.place,
                     quote_ident(pg_get_userbyid(c.relowner)) AS owner, \(Self.distance) AS distance,

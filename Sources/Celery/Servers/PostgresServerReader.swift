@@ -42,21 +42,34 @@ package struct PostgresServerReader {
             _ = try transaction.query("SELECT 1")
             return PostgresServerState(
                 // Packagers add words of their own.
-                version: row?.text(0)?.split(separator: " ").first.map { String($0).firstScalars(100) }
+                version: row?.text(Column.version)?.split(separator: " ").first.map { String($0).firstScalars(100) }
                     ?? "of no known version",
                 roundTrip: start.duration(to: .now),
-                role: row?.text(1) ?? "the role",
-                isStandby: row?.boolean(2) ?? false,
-                hiddenSessions: row?.count(3) ?? 0
+                role: row?.text(Column.role) ?? "the role",
+                isStandby: row?.boolean(Column.isStandby) ?? false,
+                hiddenSessions: row?.count(Column.hiddenSessions) ?? 0
             )
         }
     }
 
-    private static let query = """
-        SELECT current_setting('server_version'), quote_ident(current_user), pg_is_in_recovery(),
-            (
-                SELECT count(*) FROM pg_catalog.pg_stat_activity
-                WHERE datname = current_database() AND query = '<insufficient privilege>'
-            )
-        """
+    private enum Column: Int, SelectedColumn {
+        case version, role, isStandby, hiddenSessions
+
+        var expression: String {
+            switch self {
+            case .version: "current_setting('server_version')"
+            case .role: "quote_ident(current_user)"
+            case .isStandby: "pg_is_in_recovery()"
+            case .hiddenSessions:
+                """
+                (
+                    SELECT count(*) FROM pg_catalog.pg_stat_activity
+                    WHERE datname = current_database() AND query = '<insufficient privilege>'
+                )
+                """
+            }
+        }
+    }
+
+    private static let query = "SELECT \(Column.list(\.expression))"
 }

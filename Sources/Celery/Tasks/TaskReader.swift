@@ -64,7 +64,7 @@ package final class TaskReader: Reader {
                 // The table may have been dropped or altered: look again before the next query.
                 collectionsUntilNextLook = 0
                 guard let problem = SourceProblem(error, readingTable: table.title) else { throw SourceError(error) }
-                if case .server(_, PostgresError.State.undefinedTable, _) = error { source.isAway = true }
+                if error.isMissingRelation { source.isAway = true }
                 problems.append(problem)
                 failure = failure ?? SourceError(error.advising(onTable: table.title))
             }
@@ -146,7 +146,9 @@ package final class TaskReader: Reader {
             try other.verify(transaction)
             return try transaction.query(query)
         }
-        guard let row = rows?.first, let common = row.integer(0), let all = row.integer(1), all > 0 else { return nil }
+        guard let row = rows?.first, let common = row.integer(TaskTable.CommonColumn.common),
+            let all = row.integer(TaskTable.CommonColumn.all), all > 0
+        else { return nil }
         return common > 0
     }
 }

@@ -43,12 +43,7 @@ final class TaskSource {
     /// PostgreSQL's clock, Unix seconds.
     static func now(_ transaction: borrowing PostgresTransaction) throws(PostgresError) -> Int64 {
         let time = try transaction.query("SELECT extract(epoch FROM now())::bigint").first?.time(0)
-        guard let time else {
-            throw transaction.refusal(
-                PostgresError.State.datetimeOverflow,
-                "the server's clock tells no time that can be"
-            )
-        }
+        guard let time else { throw transaction.unexpected("the server's clock tells no time that can be") }
         return Int64(time)
     }
 
@@ -69,9 +64,11 @@ final class TaskSource {
         var unfinished = 0
         if let condition = try table.unfinished(transaction, firstParameter: 1) {
             try transaction.forEachRow(of: table.unfinishedQuery(condition), condition.parameters) { row in
-                guard let status = row.text(1), let count = row.count(2) else { return true }
+                guard let status = row.text(TaskTable.UnfinishedColumn.status),
+                    let count = row.count(TaskTable.UnfinishedColumn.count)
+                else { return true }
                 unfinished.count(count)
-                let task = row.text(0) ?? Self.unnamed
+                let task = row.text(TaskTable.UnfinishedColumn.task) ?? Self.unnamed
                 if configuration.tells(of: task) { ring.add(inProgress: count, of: task, status) }
                 return true
             }
@@ -94,18 +91,21 @@ final class TaskSource {
     }
 
     private func row(_ row: PostgresRow) -> TaskRing.Row? {
-        guard let bucket = row.integer(0), let status = row.text(2), let count = row.count(4) else { return nil }
-        let task = row.text(1) ?? Self.unnamed
+        typealias Column = TaskTable.EndedColumn
+        guard let bucket = row.integer(Column.bucket), let status = row.text(Column.status),
+            let count = row.count(Column.count)
+        else { return nil }
+        let task = row.text(Column.task) ?? Self.unnamed
         guard configuration.tells(of: task) else { return nil }
         return TaskRing.Row(
             bucket: bucket,
             task: task,
             status: status,
-            durationIndex: row.integer(3).map { Int($0) },
+            durationIndex: row.integer(Column.durationIndex).map { Int($0) },
             count: count,
-            durationSum: row.number(5) ?? 0,
-            retries: row.count(6) ?? 0,
-            exception: row.text(7)
+            durationSum: row.number(Column.durationSum) ?? 0,
+            retries: row.count(Column.retries) ?? 0,
+            exception: row.text(Column.exception)
         )
     }
 }

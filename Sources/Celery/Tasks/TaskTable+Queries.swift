@@ -1,6 +1,32 @@
+internal import Postgres
+
 // What is asked of a task table.
 
 extension TaskTable {
+    /// Of a group of tasks that have ended.
+    enum EndedColumn: Int, SelectedColumn {
+        case bucket, task, status, durationIndex, count, durationSum, retries, exception
+    }
+
+    /// Of a group of tasks in progress.
+    enum UnfinishedColumn: Int, SelectedColumn {
+        case task, status, count
+
+        var expression: String {
+            switch self {
+            case .task: "task"
+            case .status: "state"
+            case .count: "count(*)"
+            }
+        }
+    }
+
+    /// Of some tasks, how many another table has too.
+    enum CommonColumn: Int, SelectedColumn { case common, all }
+
+    /// Of a task: when it last ran.
+    enum LastRunColumn: Int, SelectedColumn { case task, time }
+
     /// Ended tasks from a completion time ($1, Unix seconds) to before another ($2), grouped by bucket, name, state,
     /// duration and exception.
     ///
@@ -16,20 +42,27 @@ extension TaskTable {
         func ifKnown(_ expression: String) -> String { "CASE WHEN isfinite(\(start ?? "")) THEN \(expression) END" }
         // Of the widest types a number may have 100,000 digits.
         let retries = columns[.retries].map { "least(greatest(t.\($0.quoted), 0), 1000000)::bigint" }
+        let list = EndedColumn.list { column in
+            switch column {
+            case .bucket: "floor(extract(epoch FROM \(end)) / \(TaskRing.bucketSeconds))::bigint"
+            case .task: text(.task)
+            case .status:
+                "CASE WHEN \(state) IN (\(Self.literals(Self.finalStates))) THEN \(state) ELSE '\(Self.otherState)' END"
+            case .durationIndex: start == nil ? "NULL" : ifKnown(index)
+            case .count: "count(*)"
+            case .durationSum: start == nil ? "0" : "coalesce(sum(\(ifKnown(seconds))), 0)"
+            case .retries: retries.map { "coalesce(sum(\($0)), 0)" } ?? "0"
+            case .exception: "left(\(exception), 200)"
+            }
+        }
+        let groups = EndedColumn.places(of: [.bucket, .task, .status, .durationIndex, .exception])
         return """
-            SELECT floor(extract(epoch FROM \(end)) / \(TaskRing.bucketSeconds))::bigint,
-                \(text(.task)),
-                CASE WHEN \(state) IN (\(Self.literals(Self.finalStates))) THEN \(state) ELSE '\(Self.otherState)' END,
-                \(start == nil ? "NULL" : ifKnown(index)),
-                count(*),
-                \(start == nil ? "0" : "coalesce(sum(\(ifKnown(seconds))), 0)"),
-                \(retries.map { "coalesce(sum(\($0)), 0)" } ?? "0"),
-                left(\(exception), 200)
+            SELECT \(list)
             FROM \(from(with: [.error]))
             WHERE t.\(completed.quoted) >= \(bound("$1", completed))
                 AND t.\(completed.quoted) < \(bound("$2", completed))
                 AND \(hasEnded)
-            GROUP BY 1, 2, 3, 4, 8
+            GROUP BY \(groups)
             LIMIT \(Self.maximumGroups + 1)
             """
     }
@@ -37,12 +70,12 @@ extension TaskTable {
     /// Tasks in progress by name and state.
     func unfinishedQuery(_ unfinished: Unfinished) -> String {
         """
-        SELECT task, state, count(*)
+        SELECT \(UnfinishedColumn.list(\.expression))
         FROM (
             SELECT \(text(.task)) AS task, left(\(state), \(Self.maximumWordLength)) AS state
             FROM \(name) AS t WHERE \(unfinished.condition) LIMIT \(Self.maximumUnfinished)
         ) AS unfinished
-        GROUP BY 1, 2
+        GROUP BY \(UnfinishedColumn.places(of: [.task, .status]))
         """
     }
 
@@ -64,7 +97,8 @@ extension TaskTable {
             // By its end as well: a row may be written only then.
             columns[.started].map { "\(runs($0, as: $0)) UNION ALL \(runs(completed, as: $0))" }
             ?? runs(completed, as: completed)
-        return "SELECT task, extract(epoch FROM max(run)) FROM (\(all)) AS runs GROUP BY 1"
+        let list = LastRunColumn.list { $0 == .task ? "task" : "extract(epoch FROM max(run))" }
+        return "SELECT \(list) FROM (\(all)) AS runs GROUP BY \(LastRunColumn.places(of: [.task]))"
     }
 
     /// When the first task that is still in the table began.
@@ -97,10 +131,14 @@ extension TaskTable {
             default: "\(otherID.text("o.\(otherID.quoted)")) = recent.id"
             }
         let minuteAgo = bound("(extract(epoch FROM now()) - 60)", completed)
+        let list = CommonColumn.list { column in
+            switch column {
+            case .common: "count(*) FILTER (WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE \(sameID)))"
+            case .all: "count(*)"
+            }
+        }
         return """
-            SELECT count(*) FILTER (
-                WHERE EXISTS (SELECT FROM \(other.name) AS o WHERE \(sameID))
-            ), count(*)
+            SELECT \(list)
             FROM (
                 SELECT \(id.text("t.\(id.quoted)")) AS id FROM \(name) AS t
                 WHERE t.\(completed.quoted) < \(minuteAgo)

@@ -163,21 +163,33 @@ package final class WorkerReader: Reader {
         return "CASE WHEN isfinite(\(value)) THEN extract(epoch FROM \(moment)) END"
     }
 
+    private enum WorkerColumn: Int, SelectedColumn {
+        case name, status, heartbeat, activeTasks, processedTasks, failedTasks
+    }
+
     private func workersQuery(_ table: Relation) -> String? {
         guard let name = table.columns["worker_name"], let status = table.columns["status"] else { return nil }
         let heartbeat = table.columns["last_heartbeat"].flatMap { Self.isTime($0) ? $0 : nil }
         let text = name.text("w.worker_name")
-        let numbers = ["active_tasks", "processed_tasks", "failed_tasks"].map {
-            Self.number(table.columns[$0], of: "w")
+        let list = WorkerColumn.list { column in
+            switch column {
+            case .name: "left(\(text), 200)"
+            case .status: "left(\(status.text("w.status")), 50)"
+            case .heartbeat: Self.seconds(heartbeat, of: "w")
+            case .activeTasks: Self.number(table.columns["active_tasks"], of: "w")
+            case .processedTasks: Self.number(table.columns["processed_tasks"], of: "w")
+            case .failedTasks: Self.number(table.columns["failed_tasks"], of: "w")
+            }
         }
         return """
-            SELECT left(\(text), 200), left(\(status.text("w.status")), 50), \(Self.seconds(heartbeat, of: "w")),
-                \(numbers.joined(separator: ", "))
+            SELECT \(list)
             FROM \(table.name) AS w WHERE w.worker_name IS NOT NULL
             ORDER BY \(heartbeat == nil ? "" : "w.last_heartbeat DESC NULLS LAST, ")\(text)
             LIMIT \(maximumWorkers + 1)
             """
     }
+
+    private enum QueueColumn: Int, SelectedColumn { case name, depth, recorded }
 
     /// The latest depth of each queue. It goes from name to name by the index, not through all of the history.
     private func queuesQuery(_ table: Relation) -> String? {
@@ -197,7 +209,13 @@ package final class WorkerReader: Reader {
                 )
                 FROM names WHERE names.queue_name IS NOT NULL
             )
-            SELECT left(\(text), 200), latest.depth, \(Self.seconds(recorded, of: "latest"))
+            SELECT \(QueueColumn.list { column in
+                switch column {
+                case .name: "left(\(text), 200)"
+                case .depth: "latest.depth"
+                case .recorded: Self.seconds(recorded, of: "latest")
+                }
+            })
             FROM (SELECT queue_name FROM names WHERE queue_name IS NOT NULL LIMIT \(Self.maximumQueues)) AS bounded
             CROSS JOIN LATERAL (
                 SELECT \(Self.number(depth, of: "q")) AS depth, q.recorded_at FROM \(table.name) AS q
@@ -208,20 +226,22 @@ package final class WorkerReader: Reader {
     }
 
     private static func worker(_ row: PostgresRow) -> WorkerStatus? {
-        row.text(0).map { name in
+        row.text(WorkerColumn.name).map { name in
             WorkerStatus(
                 name: name,
-                isOnline: row.text(1)?.uppercased() == "ONLINE",
-                heartbeat: row.time(2),
-                activeTasks: row.integer(3).map { Int($0) },
-                processedTasks: row.integer(4).map { Int($0) },
-                failedTasks: row.integer(5).map { Int($0) }
+                isOnline: row.text(WorkerColumn.status)?.uppercased() == "ONLINE",
+                heartbeat: row.time(WorkerColumn.heartbeat),
+                activeTasks: row.integer(WorkerColumn.activeTasks).map { Int($0) },
+                processedTasks: row.integer(WorkerColumn.processedTasks).map { Int($0) },
+                failedTasks: row.integer(WorkerColumn.failedTasks).map { Int($0) }
             )
         }
     }
 
     private static func queue(_ row: PostgresRow) -> RecordedQueue? {
-        guard let name = row.text(0), let depth = row.integer(1), let recorded = row.time(2) else { return nil }
+        guard let name = row.text(QueueColumn.name), let depth = row.integer(QueueColumn.depth),
+            let recorded = row.time(QueueColumn.recorded)
+        else { return nil }
         return RecordedQueue(name: name, depth: Int(depth), recorded: recorded)
     }
 }

@@ -1,5 +1,5 @@
-internal import Glibc
 internal import Synchronization
+internal import System
 
 /// How the last reading of the configuration went.
 package final class ConfigurationReloads: Sendable {
@@ -7,15 +7,13 @@ package final class ConfigurationReloads: Sendable {
 
     /// The configuration was read just now, and it was right.
     package init() {
-        last = Mutex((true, Self.now))
+        last = Mutex((true, UnixTime.now))
     }
 
     package func note(isSuccess: Bool) {
-        last.withLock { $0 = (isSuccess, isSuccess ? Self.now : $0.lastSuccess) }
+        last.withLock { $0 = (isSuccess, isSuccess ? UnixTime.now : $0.lastSuccess) }
     }
 
     /// Whether it was right, and when it last was, in Unix time.
     var value: (isSuccess: Bool, lastSuccess: Double) { last.withLock { $0 } }
-
-    private static var now: Double { Double(time(nil)) }
 }

@@ -1,5 +1,6 @@
 internal import Glibc
 package import Reading
+internal import System
 
 /// What the exporter itself costs, which build it is, and how its configuration fares.
 package struct ProcessState: Equatable, Sendable {
@@ -64,12 +65,6 @@ package struct ProcessReader: Reader {
     }
 
     private static func readFile(_ path: String) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
-        // /proc/stat has a line for each processor; 64 kB hold several hundred.
-        var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        let count = Glibc.read(descriptor, &bytes, bytes.count)
-        return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+        (try? SmallFile.contents(of: path)).map { String(decoding: $0, as: UTF8.self) }
     }
 }

@@ -56,7 +56,7 @@ final class Socket {
 
     /// Waits until bytes can be read, or written.
     func wait(toWrite: Bool, until deadline: Deadline) throws(StreamError) {
-        guard try Self.wait(for: descriptor, toWrite: toWrite, until: deadline) else { throw .timeout }
+        guard DescriptorWait.until(toWrite ? .writable : .readable, descriptor, by: deadline) else { throw .timeout }
     }
 
     // MARK: Connecting
@@ -121,7 +121,7 @@ final class Socket {
         do throws(StreamError) {
             if connect(descriptor) != 0 {
                 guard errno == EINPROGRESS else { throw .connect(errorText()) }
-                guard try wait(for: descriptor, toWrite: true, until: deadline) else {
+                guard DescriptorWait.until(.writable, descriptor, by: deadline) else {
                     throw .connect("no connection in time")
                 }
                 var code: CInt = 0
@@ -134,19 +134,6 @@ final class Socket {
             throw error
         }
         return descriptor
-    }
-
-    /// False when the deadline came first.
-    private static func wait(for descriptor: CInt, toWrite: Bool, until deadline: Deadline) throws(StreamError) -> Bool
-    {
-        var polled = pollfd(fd: descriptor, events: Int16(toWrite ? POLLOUT : POLLIN), revents: 0)
-        while true {
-            let remaining = ContinuousClock.now.duration(to: deadline)
-            guard remaining > .zero else { return false }
-            let ready = poll(&polled, 1, CInt(remaining / .milliseconds(1)) + 1)
-            if ready > 0 { return true }
-            if ready < 0, errno != EINTR { throw .lost(errorText()) }
-        }
     }
 
     private static func errorText() -> String {

@@ -1,4 +1,5 @@
 internal import Celery
+internal import Configuration
 internal import Redis
 internal import Status
 

@@ -1,4 +1,5 @@
 internal import Celery
+internal import Configuration
 
 extension BeatFindings {
     /// What its server does to a beat, and keeps from the exporter.

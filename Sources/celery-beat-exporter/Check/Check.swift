@@ -1,4 +1,5 @@
 internal import Collection
+internal import Configuration
 internal import Glibc
 
 /// Looks once at everything that is configured, by the readers of the exporter itself, and says line by

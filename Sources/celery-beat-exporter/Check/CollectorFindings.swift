@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import Postgres
 internal import Reading
 internal import Redis
@@ -38,7 +39,7 @@ struct CollectorFindings {
         if let queues = states.queues {
             findings.append(Self.queues(queues, isSearching: reading.isPreliminary, target))
             if let redis = server.redis, redis.evictsQueues, let policy = redis.evictionPolicy {
-                let redisCommand = target.broker?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
+                let redisCommand = target.broker?.redis?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
                 findings.append(
                     Finding(
                         .warning,

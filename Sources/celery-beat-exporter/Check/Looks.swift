@@ -105,7 +105,7 @@ final class CollectorLook: Sendable {
 
     /// Looks until all is told, and once more if another collector was slower: it may have found what this one asks for.
     private func look(_ firstLooks: FirstLooks) throws(SourceError) -> Reading<StateChange> {
-        let reader = definition.make { [snapshot] in snapshot.value }
+        let reader = definition.make(ReaderContext(snapshot))
         var problems: [SourceProblem] = []
         var isFirst = true
         while true {

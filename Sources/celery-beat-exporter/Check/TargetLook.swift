@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import Postgres
 internal import Reading
 internal import Redis
@@ -40,11 +41,13 @@ final class TargetLook: Sendable {
             }
         }
         var servers: [ServerLook] = []
-        if let broker = target.broker {
-            let isShared = target.redBeatAddress == broker
-            servers.append(redis("broker", broker, isShared ? ["broker", "redbeat"] : ["broker"]))
+        switch target.broker {
+        case .redis(let address):
+            let isShared = target.redBeatAddress == address
+            servers.append(redis("broker", address, isShared ? ["broker", "redbeat"] : ["broker"]))
+        case nil: break
         }
-        if let address = target.redBeatAddress, address != target.broker, target.looksFor(.redbeat) {
+        if let address = target.redBeatAddress, address != target.broker?.redis, target.looksFor(.redbeat) {
             servers.append(redis("redbeat redis", address, ["redbeat"]))
         }
         if let address = target.database {
@@ -66,10 +69,10 @@ final class TargetLook: Sendable {
         _ target: Target,
         _ schedule: CollectionSchedule
     ) -> ReaderDefinition {
-        guard definition.name == "queues", let broker = target.broker else { return definition }
-        return ReaderDefinition(definition.name, source: definition.source, \.queues) { others in
+        guard definition.name == "queues", case .redis(let broker) = target.broker else { return definition }
+        return ReaderDefinition(definition.name, source: definition.source, \.queues) { context in
             WatchedQueues(
-                ReaderList.queueReader(of: target, at: broker, schedule, others),
+                ReaderList.queueReader(of: target, at: broker, schedule, context),
                 StandingQueues(client: RedisClient(address: broker, schedule), keys: target.queues.keys)
             )
         }

@@ -1,4 +1,5 @@
 internal import Collection
+internal import Configuration
 internal import Glibc
 internal import JSON
 internal import Logging
@@ -77,9 +78,8 @@ struct LineLogHandler: LogHandler {
 
     /// Now, in UTC with milliseconds, as RFC 3339 has it.
     private static func timestamp() -> String {
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let milliseconds = String(now.tv_nsec / 1_000_000 + 1000).dropFirst()
-        return UTCTime.text(now.tv_sec, "%Y-%m-%dT%H:%M:%S") + ".\(milliseconds)Z"
+        let now = Int(UnixTime.now * 1000)
+        let milliseconds = String(now % 1000 + 1000).dropFirst()
+        return UTCTime.text(now / 1000, "%Y-%m-%dT%H:%M:%S") + ".\(milliseconds)Z"
     }
 }

@@ -1,4 +1,5 @@
 internal import CExecInfo
+internal import Configuration
 internal import Glibc
 
 /// The last line of a program that ends by a fault of its own: which signal, on which thread, and where.

@@ -1,10 +1,9 @@
+internal import Configuration
 internal import HTTP
 internal import Synchronization
 
-/// What is served. A new route is an entry of the list here and, unless its path begins as another, of `reservedPaths`.
+/// What is served. A new route is a path in `ServedPath`, and here what answers it.
 final class Routes: Sendable {
-    static let reservedPaths = ["/", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/status", "/probe"]
-
     private let routes: [(route: Route, notAllowed: HTTPResponse)]
     private let notFound: HTTPResponse
     private let readiness: Readiness
@@ -18,18 +17,22 @@ final class Routes: Sendable {
             status: 400,
             text: "Ask for /probe?target=NAME, with a name from the targets of the configuration file."
         )
-        let list: [Route] = [
-            .get(telemetryPath) { request, _ in exporter.target.metrics(for: request) },
-            .get("/probe") { request, _ in
-                request.parameter("target").flatMap { exporter.target(named: $0) }?.metrics(for: request) ?? noTarget
-            },
-            .get("/") { request, _ in status.page(for: request) },
-            .get("/api/v1/status") { request, _ in status.json(for: request) },
-            .get("/-/healthy") { _, _ in healthy },
-            .get("/-/ready") { _, _ in readiness.response },
-            .post("/-/reload") { lifecycle.reload($0) },
-        ]
-        routes = list.map { ($0, HTTPResponse.methodNotAllowed(allowed: $0.allowedMethods)) }
+        let metrics = Route.get(telemetryPath) { request, _ in exporter.target.metrics(for: request) }
+        let others = ServedPath.allCases.map { path -> Route in
+            switch path {
+            case .probe:
+                .get(path.rawValue) { request, _ in
+                    request.parameter("target").flatMap { exporter.target(named: $0) }?.metrics(for: request)
+                        ?? noTarget
+                }
+            case .page: .get(path.rawValue) { request, _ in status.page(for: request) }
+            case .status: .get(path.rawValue) { request, _ in status.json(for: request) }
+            case .healthy: .get(path.rawValue) { _, _ in healthy }
+            case .ready: .get(path.rawValue) { _, _ in readiness.response }
+            case .reload: .post(path.rawValue) { lifecycle.reload($0) }
+            }
+        }
+        routes = ([metrics] + others).map { ($0, HTTPResponse.methodNotAllowed(allowed: $0.allowedMethods)) }
         notFound = HTTPResponse(status: 404, text: "Not found. The metrics are at \(telemetryPath).")
         self.readiness = readiness
     }

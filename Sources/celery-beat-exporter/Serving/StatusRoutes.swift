@@ -1,8 +1,9 @@
 internal import Compression
-internal import Glibc
+internal import Configuration
 internal import HTTP
 internal import Status
 internal import Synchronization
+internal import System
 
 /// The status as a page and as JSON. Ages grow by themselves, so an answer is good for a second only; however many ask within
 /// it, it is put together once.
@@ -69,10 +70,8 @@ final class StatusRoutes: Sendable {
     }
 
     private func encoded(_ key: Key, _ target: RunningTarget) -> HTTPResponse {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
         // Milliseconds are enough for anybody.
-        let now = Double(time.tv_sec) + Double(time.tv_nsec / 1_000_000) / 1000
+        let now = (UnixTime.now * 1000).rounded(.down) / 1000
         let status = target.status(named: key.target, at: now)
         // One application has nothing to say of the others.
         let others = key.target == nil ? exporter.targets.sorted { $0.key < $1.key } : []

@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import Postgres
 internal import Redis
 internal import Status
@@ -35,7 +36,7 @@ struct BeatFinder {
     private func searchRedis(_ search: inout BeatSearch) {
         guard let own = target.redBeatAddress else { return }
         search.lookedFor.append("RedBeat with the prefix \(quoted(target.redBeat.keyPrefix)) in \(own.redacted)")
-        var broker = target.broker
+        var broker = target.broker?.redis
         // One search finds what is in all databases of a server.
         broker?.database = own.database
         var addresses = [own]

@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import Logging
 internal import Status
 internal import Synchronization

@@ -1,4 +1,5 @@
 internal import Collection
+internal import Configuration
 internal import HTTP
 internal import Logging
 internal import Synchronization

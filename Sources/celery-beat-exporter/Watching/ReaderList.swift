@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import Postgres
 internal import Reading
 internal import Redis
@@ -22,31 +23,34 @@ enum ReaderList {
     private static func redBeat(_ target: Target, _ schedule: CollectionSchedule) -> [ReaderDefinition] {
         guard let address = target.redBeatAddress, target.looksFor(.redbeat) else { return [] }
         return [
-            ReaderDefinition(.redbeat, source: "redbeat") { _ in
-                RedBeatReader(client: RedisClient(address: address, schedule), configuration: target.redBeat)
+            ReaderDefinition(.redbeat, source: "redbeat") { context in
+                RedBeatReader(client: context.client(at: address, schedule), configuration: target.redBeat)
             }
         ]
     }
 
     private static func queues(_ target: Target, _ schedule: CollectionSchedule) -> [ReaderDefinition] {
-        guard let address = target.broker else { return [] }
-        return [
-            ReaderDefinition("queues", source: "broker", \.queues) { others in
-                queueReader(of: target, at: address, schedule, others)
-            }
-        ]
+        switch target.broker {
+        case .redis(let address):
+            [
+                ReaderDefinition("queues", source: "broker", \.queues) { context in
+                    queueReader(of: target, at: address, schedule, context)
+                }
+            ]
+        case nil: []
+        }
     }
 
     static func queueReader(
         of target: Target,
         at address: RedisAddress,
         _ schedule: CollectionSchedule,
-        _ others: @escaping @Sendable () -> Snapshot
+        _ context: ReaderContext
     ) -> QueueReader {
         QueueReader(
-            client: RedisClient(address: address, schedule),
+            client: context.client(at: address, schedule),
             configuration: target.queues,
-            scheduledQueues: { others().states.scheduledQueues }
+            scheduledQueues: { [others = context.others] in others().states.scheduledQueues }
         )
     }
 
@@ -67,8 +71,9 @@ enum ReaderList {
         ]
         if target.looksFor(.django) {
             readers.append(
-                ReaderDefinition(.django, source: "database") { others in
-                    DatabaseSchedulerReader(
+                ReaderDefinition(.django, source: "database") { context in
+                    let others = context.others
+                    return DatabaseSchedulerReader(
                         client: client(),
                         maxLoopInterval: { target.djangoMaxLoopInterval(besideRedBeat: others().hasSeen(.redbeat)) },
                         grace: target.redBeat.grace,
@@ -97,7 +102,7 @@ enum ReaderList {
         _ schedule: CollectionSchedule,
         identity: String
     ) -> [ReaderDefinition] {
-        guard let address = target.broker, let pattern = target.pingPattern else { return [] }
+        guard case .redis(let address) = target.broker, let pattern = target.pingPattern else { return [] }
         let configuration = BeatPingConfiguration(
             pattern: pattern,
             identity: identity,
@@ -119,12 +124,23 @@ extension RedisClient {
     }
 }
 
+extension ReaderContext {
+    /// The connection of the readers of one Redis.
+    fileprivate func client(at address: RedisAddress, _ schedule: CollectionSchedule) -> RedisClient {
+        shared {
+            $0.address == address
+        } make: {
+            RedisClient(address: address, schedule)
+        }
+    }
+}
+
 extension ReaderDefinition {
     /// Of a beat.
     fileprivate init<Source: Reader>(
         _ scheduler: Scheduler,
         source: String,
-        make: @escaping @Sendable (_ others: @escaping @Sendable () -> Snapshot) -> Source
+        make: @escaping @Sendable (_ context: ReaderContext) -> Source
     ) where Source.State == BeatState {
         self.init(scheduler.rawValue, source: source, \.beats[scheduler], make: make)
     }

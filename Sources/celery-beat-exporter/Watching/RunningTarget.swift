@@ -1,5 +1,6 @@
 internal import Celery
 internal import Collection
+internal import Configuration
 internal import HTTP
 internal import Logging
 internal import Status
@@ -28,16 +29,20 @@ final class RunningTarget: Sendable {
         self.snapshot = snapshot
         page = MetricsPage(snapshot, target.metrics)
         beatWatch = BeatWatch(target, snapshot, timeout: schedule.timeout, logger: logger)
-        loops = Self.bySource(definitions).map { SourceLoop($0, into: snapshot, schedule, logger: logger) }
+        loops = Self.byServer(definitions, of: target).map { SourceLoop($0, into: snapshot, schedule, logger: logger) }
     }
 
-    /// The readers of each source together, those of beats first. Pings go beside: they wait for their answers.
-    static func bySource(_ definitions: [ReaderDefinition]) -> [[ReaderDefinition]] {
+    /// The readers of each server together, those of beats first. Pings go beside: they wait for their answers.
+    private static func byServer(_ definitions: [ReaderDefinition], of target: Target) -> [[ReaderDefinition]] {
+        // Where RedBeat keeps its schedule in the broker, that is one server.
+        let isOneRedis = target.redBeatAddress == target.broker?.redis
         let pings = definitions.filter { $0.name == Scheduler.ping.rawValue }
         let others = definitions.filter { $0.name != Scheduler.ping.rawValue }
-        let groups = Dictionary(grouping: others, by: \.source).values.map { group in
-            group.filter { Scheduler(rawValue: $0.name) != nil } + group.filter { Scheduler(rawValue: $0.name) == nil }
-        }
+        let groups = Dictionary(grouping: others) { isOneRedis && $0.source == "redbeat" ? "broker" : $0.source }.values
+            .map { group in
+                group.filter { Scheduler(rawValue: $0.name) != nil }
+                    + group.filter { Scheduler(rawValue: $0.name) == nil }
+            }
         return groups + (pings.isEmpty ? [] : [pings])
     }
 

@@ -1,12 +1,12 @@
 /// Durations as Prometheus writes them: `500ms`, `10s`, `1h30m`. Units descend and each appears once.
-enum PrometheusDuration {
+package enum PrometheusDuration {
     private static let units: [(name: String, milliseconds: Int64)] = [
         ("y", 31_536_000_000), ("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000),
         ("ms", 1),
     ]
 
     /// Seconds as people read them: at most two units, such as `24m58s`, without the rest.
-    static func text(seconds: Double) -> String {
+    package static func text(seconds: Double) -> String {
         guard !seconds.isNaN else { return "0s" }
         var rest = Int64(min(seconds.magnitude.rounded(.down), 1e15)) * 1000
         var parts: [String] = []

@@ -4,10 +4,10 @@ internal import Redis
 // Where the broker and RedBeat's Redis are, and how to log in to them.
 
 extension Target {
-    mutating func readRedis(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
-        let sentinels = try SentinelSettings(flags, settings)
-        let tls = try TLSSettings(flags, settings)
-        let allowedNodes = try Self.allowedNodes(settings.list(flags.redisAllowedNodes, "redis.allowed-nodes"))
+    mutating func readRedis(_ settings: Settings) throws(ConfigurationError) {
+        let sentinels = try SentinelSettings(settings)
+        let tls = try TLSSettings(settings)
+        let allowedNodes = try Self.allowedNodes(settings.read(Setting.allowedNodes))
         func address(_ setting: Settings.Found?, master: Settings.Found?) throws(ConfigurationError) -> RedisAddress? {
             guard let setting else { return nil }
             var members: [RedisAddress] = []
@@ -21,31 +21,22 @@ extension Target {
             return address
         }
 
-        let brokerURL = try settings.secret(
-            flags.brokerURL,
-            flags.brokerURLFile,
-            "broker.url",
-            aliases: ["CELERY_BROKER_URL", "REDIS_URL"]
-        )
+        let brokerURL = try settings.read(Setting.brokerURL)
         let brokerSetting = leavingOut(brokerURL) { value in
             ["redis", "unix", "sentinel"].contains { value.lowercased().hasPrefix($0) }
         }
-        let brokerMaster = settings.find(flags.brokerSentinelMaster, "broker.sentinel-master")
-        broker = try address(brokerSetting, master: brokerMaster)
-        if let brokerSetting, case .cluster = broker?.servers {
+        let brokerMaster = try settings.read(Setting.brokerSentinelMaster)
+        let brokerAddress = try address(brokerSetting, master: brokerMaster)
+        if let brokerSetting, case .cluster = brokerAddress?.servers {
             throw ConfigurationError(
                 brokerSetting,
                 "Celery has no broker in a Redis Cluster; give RedBeat's cluster by --redbeat.url"
             )
         }
-        let redBeatURL = try settings.secret(
-            flags.redBeatURL,
-            flags.redBeatURLFile,
-            "redbeat.url",
-            aliases: ["REDBEAT_REDIS_URL"]
-        )
-        let redBeatMaster = settings.find(flags.redBeatSentinelMaster, "redbeat.sentinel-master")
-        redBeatAddress = try address(redBeatURL, master: redBeatMaster ?? brokerMaster) ?? broker
+        broker = brokerAddress.map { .redis($0) }
+        let redBeatURL = try settings.read(Setting.redBeatURL)
+        let redBeatMaster = try settings.read(Setting.redBeatSentinelMaster)
+        redBeatAddress = try address(redBeatURL, master: redBeatMaster ?? brokerMaster) ?? brokerAddress
         if let list = redBeatAddress, !list.alternates.isEmpty {
             // redis-py takes the others for a part of the first one's path, which is then no number, and so 0.
             redBeatAddress = list.each[0]
@@ -59,7 +50,7 @@ extension Target {
         }
         redBeat.isExpected = redBeatURL != nil
 
-        var addresses = broker?.each ?? []
+        var addresses = brokerAddress?.each ?? []
         if let redBeatAddress, !addresses.contains(redBeatAddress) { addresses.append(redBeatAddress) }
         for address in addresses {
             if address.passwordFollowsServers {
@@ -109,14 +100,10 @@ private struct SentinelSettings {
     /// The name that RedBeat takes where none is configured. Source: redbeat/schedulers.py, `get_redis`.
     private static let redBeatMaster = "master"
 
-    init(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
-        user = settings.find(flags.redisSentinelUser, "redis.sentinel-user")
-        password = try settings.secret(
-            flags.redisSentinelPassword,
-            flags.redisSentinelPasswordFile,
-            "redis.sentinel-password"
-        )
-        usesTLS = try settings.truth(flags.redisSentinelTLS, "redis.sentinel-tls")
+    init(_ settings: Settings) throws(ConfigurationError) {
+        user = try settings.read(Setting.sentinelUser)
+        password = try settings.read(Setting.sentinelPassword)
+        usesTLS = try settings.read(Setting.sentinelTLS)
     }
 
     func applied(
@@ -151,12 +138,12 @@ private struct TLSSettings {
     let serverName: Settings.Found?
     let skipsVerification: Bool?
 
-    init(_ flags: Flags, _ settings: Settings) throws(ConfigurationError) {
-        caFile = settings.find(flags.redisTLSCAFile, "redis.tls-ca-file")
-        certificateFile = settings.find(flags.redisTLSCertFile, "redis.tls-cert-file")
-        keyFile = settings.find(flags.redisTLSKeyFile, "redis.tls-key-file")
-        serverName = settings.find(flags.redisTLSServerName, "redis.tls-server-name")
-        skipsVerification = try settings.truth(flags.redisTLSSkipVerify, "redis.tls-skip-verify")
+    init(_ settings: Settings) throws(ConfigurationError) {
+        caFile = try settings.read(Setting.redisCAFile)
+        certificateFile = try settings.read(Setting.redisCertificateFile)
+        keyFile = try settings.read(Setting.redisKeyFile)
+        serverName = try settings.read(Setting.redisServerName)
+        skipsVerification = try settings.read(Setting.redisSkipsVerification)
     }
 
     /// A setting that has a meaning only with TLS.

@@ -1,40 +1,43 @@
-internal import Celery
-internal import Metrics
-internal import Postgres
-internal import Redis
+package import Celery
+package import Metrics
+package import Postgres
+package import Redis
 
 /// One Celery application to watch.
-struct Target: Equatable, Sendable {
-    var broker: RedisAddress?
-    var redBeatAddress: RedisAddress?
-    var redBeat = RedBeatConfiguration()
+package struct Target: Equatable, Sendable {
+    package var broker: Broker?
+    package var redBeatAddress: RedisAddress?
+    package var redBeat = RedBeatConfiguration()
     /// Seconds of `beat_max_loop_interval` of a beat with django-celery-beat, where it was given for that alone.
-    var djangoMaxLoopInterval: Double?
-    var queues = QueueConfiguration()
-    var database: PostgresAddress?
-    var tasks = TaskConfiguration()
-    var maximumWorkers = 1000
-    var maximumEntrySeries = 1000
+    package var djangoMaxLoopInterval: Double?
+    package var queues = QueueConfiguration()
+    package var database: PostgresAddress?
+    package var tasks = TaskConfiguration()
+    package var maximumWorkers = Setting.maximumWorkers.absent
+    package var maximumEntrySeries = Setting.maximumEntrySeries.absent
     /// Which schedulers to look for; nil for all there are signs of.
-    var schedulers: Set<Scheduler>?
+    package var schedulers: Set<Scheduler>?
     /// What a beat that leaves no trace but its tasks is expected to do; empty where there is none.
-    var expectedEntries: [ExpectedEntry] = []
+    package var expectedEntries: [ExpectedEntry] = []
     /// Which nodes of Celery's remote control are beats to ask; nil for none.
-    var pingPattern: String?
+    package var pingPattern: String?
 
     /// What was understood otherwise than it may have been meant; for the log.
-    var warnings: [String] = []
+    package var warnings: [String] = []
+
+    /// None, with the default of each setting.
+    package init() {}
 
     /// Whether there is anything to read.
-    var hasSources: Bool { redBeatAddress != nil || database != nil }
+    package var hasSources: Bool { redBeatAddress != nil || database != nil }
 
     /// What is shown of what is read.
-    var metrics: MetricSettings {
+    package var metrics: MetricSettings {
         MetricSettings(maximumEntrySeries: maximumEntrySeries, durationBounds: tasks.durationBounds)
     }
 
     /// The schedulers that must be there, also while there is no sign of them.
-    var expectedSchedulers: Set<Scheduler> {
+    package var expectedSchedulers: Set<Scheduler> {
         if let schedulers { return schedulers }
         var expected: Set<Scheduler> = []
         if redBeat.isExpected { expected.insert(.redbeat) }
@@ -47,12 +50,12 @@ struct Target: Equatable, Sendable {
     ///
     /// Each scheduler is a beat of its own with an interval of its own: `--beat.max-loop-interval` is RedBeat's where there
     /// is a RedBeat.
-    func djangoMaxLoopInterval(besideRedBeat: Bool) -> Double? {
+    package func djangoMaxLoopInterval(besideRedBeat: Bool) -> Double? {
         djangoMaxLoopInterval ?? (besideRedBeat || redBeat.isExpected ? nil : redBeat.maxLoopInterval)
     }
 
     /// Whether to look for a scheduler.
-    func looksFor(_ scheduler: Scheduler) -> Bool {
+    package func looksFor(_ scheduler: Scheduler) -> Bool {
         schedulers?.contains(scheduler) ?? true
     }
 }

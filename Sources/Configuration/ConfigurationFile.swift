@@ -1,4 +1,5 @@
 internal import Celery
+internal import System
 internal import TimeZones
 internal import YAML
 
@@ -140,30 +141,9 @@ struct ConfigurationFile {
 
     /// What to say of a key that means nothing. It is told if it resembles a known one; else it could be part of a password.
     func unknownKey(_ key: String, amongst known: Set<String>) -> ConfigurationError {
-        let suggestion = Self.suggestion(for: key, amongst: known)
+        let suggestion = Spelling.suggestion(for: key, amongst: known)
         let problem =
             suggestion.isEmpty ? "there is no such setting; --help lists them" : "\(key) is no setting\(suggestion)"
         return error(line: values[key]?.line ?? 1, problem)
-    }
-
-    /// The known name that is most alike, if any is.
-    static func suggestion(for name: String, amongst known: Set<String>) -> String {
-        let nearest = known.sorted().min { distance($0, name) < distance($1, name) }
-        guard let nearest, distance(nearest, name) <= max(2, name.count / 3) else { return "" }
-        return "; did you mean \(nearest)?"
-    }
-
-    /// Characters to insert, remove or replace to make one text the other.
-    private static func distance(_ left: String, _ right: String) -> Int {
-        let right = Array(right)
-        var row = Array(0...right.count)
-        for character in left {
-            var next = [row[0] + 1]
-            for (index, other) in right.enumerated() {
-                next.append(min(row[index] + (character == other ? 0 : 1), row[index + 1] + 1, next[index] + 1))
-            }
-            row = next
-        }
-        return row[right.count]
     }
 }

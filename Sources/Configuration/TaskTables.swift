@@ -78,7 +78,7 @@ struct TaskTables {
             } else if let column = TaskColumn(rawValue: pair.key) {
                 definition.columns[column] = text
             } else {
-                let suggestion = ConfigurationFile.suggestion(for: pair.key, amongst: keys)
+                let suggestion = Spelling.suggestion(for: pair.key, amongst: keys)
                 throw file.error(line: pair.line, "a table has no key \(pair.key)\(suggestion)")
             }
         }

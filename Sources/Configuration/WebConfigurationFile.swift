@@ -1,4 +1,5 @@
-internal import HTTP
+package import HTTP
+package import System
 internal import YAML
 
 /// The file that `--web.config.file` names: TLS, users and headers, as all of Prometheus's exporters take them.
@@ -6,14 +7,14 @@ internal import YAML
 /// Source: the documentation of exporter-toolkit (docs/web-configuration.md) and its reader (web/tls_config.go,
 /// web/handler.go). What its check refuses is refused here. What it lets pass, and would not do what its author means, is
 /// refused too: `docs/web.md` lists that.
-struct WebConfigurationFile {
-    let path: String
-    let security: WebSecurity
+package struct WebConfigurationFile: Sendable {
+    package let path: String
+    package let security: WebSecurity
     /// The file itself and those it names, as they were just before they were read.
-    let files: [String: SmallFile.Stamp]
+    package let files: [String: SmallFile.Stamp]
 
     /// Reads the file at `path`, and those that it names.
-    init(path: String) throws(ConfigurationError) {
+    package init(path: String) throws(ConfigurationError) {
         self.path = path
         var reader = WebConfigurationReader(path: path)
         let contents = try SmallFile.contents(of: path, for: "--web.config.file")
@@ -241,7 +242,7 @@ private struct WebConfigurationReader {
         var values: [String: YAMLNode] = [:]
         for pair in pairs {
             guard known.contains(pair.key) else {
-                let suggestion = ConfigurationFile.suggestion(for: pair.key, amongst: known)
+                let suggestion = Spelling.suggestion(for: pair.key, amongst: known)
                 throw error(line: pair.line, "\(pair.key) is nothing that \(name) may hold\(suggestion)")
             }
             values[pair.key] = pair.value
@@ -272,7 +273,7 @@ private struct WebConfigurationReader {
         let name = try text(node, key)
         guard let value = Value(rawValue: name) else {
             let names = Value.allCases.map(\.rawValue)
-            let suggestion = ConfigurationFile.suggestion(for: name, amongst: Set(names))
+            let suggestion = Spelling.suggestion(for: name, amongst: Set(names))
             let hint = suggestion.isEmpty ? "; one of \(names.joined(separator: ", "))" : suggestion
             throw error(line: node.line, "\(key) knows no \(name)\(hint)")
         }

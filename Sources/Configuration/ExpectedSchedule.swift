@@ -62,7 +62,7 @@ struct ExpectedSchedule {
             }
             for pair in pairs {
                 guard Self.keys.contains(pair.key) else {
-                    let suggestion = ConfigurationFile.suggestion(for: pair.key, amongst: Self.keys)
+                    let suggestion = Spelling.suggestion(for: pair.key, amongst: Self.keys)
                     throw file.error(line: pair.line, "an entry has no key \(pair.key)\(suggestion)")
                 }
                 guard let text = pair.value.scalar, !pair.value.isNull, text.count <= Self.maximumNameLength else {

@@ -1,14 +1,13 @@
-import ArgumentParser
 import Celery
 import Redis
 import Testing
 
-@testable import celery_beat_exporter
+@testable import Configuration
 
 @Suite struct RedisSettingsTests {
     private func target(_ settings: [String: String]) throws -> Target {
         let arguments = settings.sorted { $0.key < $1.key }.flatMap { $1.isEmpty ? ["--\($0)"] : ["--\($0)", $1] }
-        return try Configuration(try Flags.parse(arguments), environment: [:]).target
+        return try Configuration(flags: CommandLineArguments(arguments).flags, environment: [:]).target
     }
 
     private func sentinels(_ address: RedisAddress?) throws -> RedisSentinels {
@@ -25,8 +24,8 @@ import Testing
         ])
         var expected = RedisSentinels(endpoints: [.tcp(host: "h", port: 26379)], master: "a")
         (expected.user, expected.password, expected.usesTLS) = ("u", "p", false)
-        #expect(try sentinels(target.broker) == expected)
-        #expect(target.redBeatAddress == target.broker)
+        #expect(try sentinels(target.broker?.redis) == expected)
+        #expect(target.redBeatAddress == target.broker?.redis)
         #expect(!target.redBeat.isExpected)
     }
 
@@ -42,18 +41,18 @@ import Testing
 
     @Test func flagsBeforeTheURL() throws {
         let url = "rediss://h?ssl_check_hostname=false"
-        #expect(try target(["broker.url": url]).broker?.tls?.verification == .anyName)
+        #expect(try target(["broker.url": url]).broker?.redis?.tls?.verification == .anyName)
         let named = try target(["broker.url": url, "redis.tls-server-name": "n", "no-redis.tls-skip-verify": ""])
-        #expect(named.broker?.tls?.serverName == "n")
-        #expect(named.broker?.tls?.verification == .anyName)
+        #expect(named.broker?.redis?.tls?.serverName == "n")
+        #expect(named.broker?.redis?.tls?.verification == .anyName)
         #expect(named.warnings.isEmpty)
 
         let trusting = try target(["broker.url": url, "redis.tls-skip-verify": ""])
-        #expect(trusting.broker?.tls?.verification == RedisTLS.Verification.none)
+        #expect(trusting.broker?.redis?.tls?.verification == RedisTLS.Verification.none)
         #expect(trusting.warnings == ["rediss://h:6379/0: any certificate is taken, so others may read along"])
 
         let distrusting = try target(["broker.url": "rediss://h?ssl_cert_reqs=none", "no-redis.tls-skip-verify": ""])
-        #expect(distrusting.broker?.tls?.verification == .full)
+        #expect(distrusting.broker?.redis?.tls?.verification == .full)
     }
 
     @Test(arguments: [("redis://h", true), ("unix:///run/redis.sock", false), ("rediss://h", false)])
@@ -97,8 +96,8 @@ import Testing
         let first = try RedisAddress(url: "redis://:s@a/0")
         let shared = try target(["broker.url": list, "redis.tls-server-name": "n"])
         #expect(shared.redBeatAddress == first)
-        #expect(shared.broker?.each.map(\.redacted) == ["redis://a:6379/2", "rediss://b:6379/2"])
-        #expect(shared.broker?.alternates.first?.tls?.serverName == "n")
+        #expect(shared.broker?.redis?.each.map(\.redacted) == ["redis://a:6379/2", "rediss://b:6379/2"])
+        #expect(shared.broker?.redis?.alternates.first?.tls?.serverName == "n")
         let own = try target(["broker.url": "redis://h", "redbeat.url": list])
         #expect(own.redBeatAddress == first)
         #expect(own.warnings.count == 1 && own.warnings[0].hasPrefix("--redbeat.url: RedBeat knows no lists"))
@@ -111,7 +110,7 @@ import Testing
         ]
         let target = try target(settings)
         let nodes = try #require(AllowedNodes(list))
-        #expect(target.broker?.each.map(\.allowedNodes) == [nodes, nodes])
+        #expect(target.broker?.redis?.each.map(\.allowedNodes) == [nodes, nodes])
         #expect(target.redBeatAddress?.allowedNodes == nodes)
         #expect(target.warnings.isEmpty)
         let error = #expect(throws: ConfigurationError.self) {

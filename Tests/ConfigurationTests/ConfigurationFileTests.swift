@@ -1,9 +1,8 @@
-import ArgumentParser
 import Celery
 import Testing
 import TimeZones
 
-@testable import celery_beat_exporter
+@testable import Configuration
 
 @Suite struct ConfigurationFileTests {
     private func file(_ text: String) throws(ConfigurationError) -> ConfigurationFile {
@@ -45,17 +44,22 @@ import TimeZones
     }
 
     @Test func aFlagBeforeAVariableBeforeTheFile() throws {
-        let settings = Settings(environment: ["CELERY_BEAT_EXPORTER_A": "variable"], file: try file("a: file\nb: file"))
-        #expect(settings.find("flag", "a")?.value == "flag")
-        #expect(settings.find(nil, "a")?.value == "variable")
-        #expect(settings.find(nil, "b") == Settings.Found(value: "file", origin: "e.yml:2: b"))
-        #expect(settings.find(nil, "c") == nil)
+        let (name, variable) = ("broker.key-prefix", "CELERY_BEAT_EXPORTER_BROKER_KEY_PREFIX")
+        func prefix(flag: String? = nil, variable value: String = "", file text: String) throws -> Settings.Found? {
+            let flags = flag.map { [name: $0] } ?? [:]
+            return try Settings(flags: flags, environment: [variable: value], file: file(text))
+                .read(Setting.brokerKeyPrefix)
+        }
+        let line = "\(name): file"
+        #expect(try prefix(flag: "flag", variable: "variable", file: line)?.value == "flag")
+        #expect(try prefix(variable: "variable", file: line)?.value == "variable")
+        #expect(try prefix(file: line) == Settings.Found(value: "file", origin: "e.yml:1: \(name)"))
+        #expect(try prefix(file: "") == nil)
     }
 
     @Test func otherKeysAreRefusedWithTheNearestName() throws {
         func refusal(_ text: String) throws -> String? {
-            let settings = Settings(environment: [:], file: try file(text))
-            for flag in ["beat.grace", "queues", "collect.interval"] { _ = settings.find(nil, flag) }
+            let settings = Settings(flags: [:], environment: [:], file: try file(text))
             return #expect(throws: ConfigurationError.self) { try settings.refuseOtherKeys() }?.description
         }
         #expect(

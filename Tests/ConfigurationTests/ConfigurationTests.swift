@@ -1,4 +1,3 @@
-import ArgumentParser
 import Celery
 import Collection
 import HTTP
@@ -7,28 +6,28 @@ import Postgres
 import Redis
 import Testing
 
-@testable import celery_beat_exporter
+@testable import Configuration
 
 @Suite struct ConfigurationTests {
     private func configuration(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Configuration {
-        try Configuration(try Flags.parse(arguments), environment: environment)
+        try Configuration(flags: CommandLineArguments(arguments).flags, environment: environment)
     }
 
     @Test func flagBeforeOwnVariableBeforeSharedOne() throws {
         var environment = ["REDIS_URL": "redis://shared/1"]
-        #expect(try configuration([], environment).target.broker?.database == 1)
+        #expect(try configuration([], environment).target.broker?.redis?.database == 1)
         environment["CELERY_BROKER_URL"] = "redis://celery/2"
-        #expect(try configuration([], environment).target.broker?.database == 2)
+        #expect(try configuration([], environment).target.broker?.redis?.database == 2)
         environment["CELERY_BEAT_EXPORTER_BROKER_URL"] = "redis://own/3"
-        #expect(try configuration([], environment).target.broker?.database == 3)
-        #expect(try configuration(["--broker.url", "redis://flag/4"], environment).target.broker?.database == 4)
+        #expect(try configuration([], environment).target.broker?.redis?.database == 3)
+        #expect(try configuration(["--broker.url", "redis://flag/4"], environment).target.broker?.redis?.database == 4)
         environment["CELERY_BEAT_EXPORTER_BROKER_URL"] = ""
-        #expect(try configuration([], environment).target.broker?.database == 2)
+        #expect(try configuration([], environment).target.broker?.redis?.database == 2)
     }
 
     @Test func redBeatLivesInTheBrokerUnlessToldOtherwise() throws {
         let one = try configuration(["--broker.url", "redis://b/1"])
-        #expect(one.target.redBeatAddress == one.target.broker)
+        #expect(one.target.redBeatAddress == one.target.broker?.redis)
         #expect(!one.target.redBeat.isExpected)
         let two = try configuration(["--broker.url", "redis://b/1"], ["REDBEAT_REDIS_URL": "redis://r/2"])
         #expect(two.target.redBeatAddress?.database == 2)
@@ -93,7 +92,7 @@ import Testing
             "CELERY_BEAT_EXPORTER_WEB_SYSTEMD_SOCKET": "True\n", "CELERY_BEAT_EXPORTER_LOG_LEVEL": " \n",
         ]
         let read = try configuration(["--beat.grace", " 3s ", "--web.telemetry-path=/m\n"], environment)
-        #expect(read.target.broker == (try RedisAddress(url: "redis://h/1")))
+        #expect(read.target.broker?.redis == (try RedisAddress(url: "redis://h/1")))
         #expect(read.target.database?.redacted == "PostgreSQL at h, database d")
         #expect(read.target.redBeat.grace == 3)
         #expect(read.target.queues.names == ["a", "b"])
@@ -108,7 +107,7 @@ import Testing
         "web.systemd-socket", "web.enable-lifecycle", "queues.discover", "redis.sentinel-tls", "redis.tls-skip-verify",
     ])
     func booleansAreReadAlike(flag: String) throws {
-        let variable = Settings.variable(for: flag)
+        let variable = try #require(Setting.all.first { $0.name == flag }).variable
         for value in ["true", "yes", "on", "1", "True", "YES", "false", "no", "Off", "0"] {
             _ = try configuration(["--broker.url", "redis://"], [variable: value])
         }

@@ -1,0 +1,11 @@
+internal import Glibc
+
+/// The system's clock, which somebody may set.
+package enum UnixTime {
+    /// Seconds since 1970, UTC.
+    package static var now: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}
