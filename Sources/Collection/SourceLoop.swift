@@ -3,8 +3,8 @@ internal import Reading
 internal import Synchronization
 internal import System
 
-/// Runs the readers of one source in turn at an interval, on a thread of its own, and publishes what they conclude. Another
-/// source that is slow never delays them.
+/// Runs the readers of one server in turn at an interval, on a thread of its own, and publishes what they conclude. Another
+/// server that is slow never delays them.
 package final class SourceLoop: Sendable {
     private let definitions: [ReaderDefinition]
     private let snapshot: CurrentSnapshot
@@ -21,7 +21,7 @@ package final class SourceLoop: Sendable {
     private let stopping = Event()
     private let thread = Mutex(Start.toCome)
 
-    /// - Parameter definitions: of readers of one source, at least one, in the order of their turns.
+    /// - Parameter definitions: of readers of one server, at least one, in the order of their turns.
     package init(
         _ definitions: [ReaderDefinition],
         into snapshot: CurrentSnapshot,

@@ -38,6 +38,10 @@ package struct CommandLineArguments {
             }
             let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let value = parts.count == 2 ? String(parts[1]) : nil
+            let isAction = ["-h", "--\(Self.help)", "--\(Self.version)", "--\(Self.configurationCheck)"].contains(
+                parts[0]
+            )
+            guard value == nil || !isAction else { throw ConfigurationError("\(parts[0]): takes no value") }
             switch parts[0] {
             case "-h", "--\(Self.help)":
                 // Whatever stands behind it.
@@ -75,7 +79,8 @@ package struct CommandLineArguments {
             if value == nil {
                 // The next argument; another flag is no value.
                 value =
-                    setting.form == .truth ? "true" : rest.first.flatMap { $0.hasPrefix("--") ? nil : rest.popFirst() }
+                    setting.form == .truth
+                    ? "true" : rest.first.flatMap { $0.hasPrefix("--") || $0 == "-h" ? nil : rest.popFirst() }
             }
             guard let value else { throw ConfigurationError("Missing value for '--\(name) <\(name)>'") }
             flags[name] = setting.form == .list ? [flags[name], value].compactMap { $0 }.joined(separator: ",") : value

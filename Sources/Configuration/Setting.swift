@@ -212,7 +212,10 @@ enum Setting {
     static let databaseURL = SettingRow.text(
         "database.url",
         scope: .address,
-        aliases: [SharedVariable("DATABASE_URL"), SharedVariable("CELERY_RESULT_BACKEND", isResultBackend: true)],
+        aliases: [
+            SharedVariable("DATABASE_URL"),
+            SharedVariable("CELERY_RESULT_BACKEND", whereBackendIs: "CELERY_RESULT_BACKEND"),
+        ],
         """
         The PostgreSQL with the task tables: postgresql://user:password@host/database, or as Django, SQLAlchemy and \
         JDBC write it. Also DATABASE_URL, CELERY_RESULT_BACKEND if it is db+postgresql://.

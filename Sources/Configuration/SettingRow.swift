@@ -41,9 +41,7 @@ struct SettingRow<Value: Sendable>: Sendable {
             scope: description.scope,
             help: help,
             standard: nil,
-            aliases: description.aliases.map {
-                SharedVariable($0.name + "_FILE", isResultBackend: $0.isResultBackend)
-            }
+            aliases: description.aliases.map { SharedVariable($0.name + "_FILE", whereBackendIs: $0.backend) }
         )
         return row
     }
@@ -91,16 +89,19 @@ struct SettingDescription: Equatable, Sendable {
 /// A variable that people set for other programs too.
 struct SharedVariable: Equatable, Sendable {
     let name: String
-    /// Whether it names any result backend, most of which say nothing of a database.
-    let isResultBackend: Bool
+    /// The variable that names a result backend, which must be a PostgreSQL for this one to count: others say nothing of a
+    /// database. Nil where it always counts.
+    let backend: String?
 
-    init(_ name: String, isResultBackend: Bool = false) {
+    init(_ name: String, whereBackendIs backend: String? = nil) {
         self.name = name
-        self.isResultBackend = isResultBackend
+        self.backend = backend
     }
 
-    func counts(with value: String) -> Bool {
-        !isResultBackend || value.hasPrefix("db+") && Target.namesPostgres(value)
+    func counts(in environment: [String: String]) -> Bool {
+        guard let backend else { return true }
+        let value = environment[backend]?.trimmed ?? ""
+        return value.hasPrefix("db+") && Target.namesPostgres(value)
     }
 }
 

@@ -84,7 +84,7 @@ struct Settings {
             }
         }
         func alias(_ alias: SharedVariable) -> () -> Found? {
-            { variable(alias.name, isShared: true)().flatMap { alias.counts(with: $0.value) ? $0 : nil } }
+            { alias.counts(in: environment) ? variable(alias.name, isShared: true)() : nil }
         }
         let flag = { flags[setting.name].map { Found(value: $0.trimmed, origin: "--\(setting.name)") } }
         let forAll = [flag, variable(setting.variable, isShared: false)] + setting.aliases.map { alias($0) }

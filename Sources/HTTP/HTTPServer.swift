@@ -88,6 +88,7 @@ private func changeConnection(
     guard change == .CONNECTION_NOTIFY_STARTED else {
         guard let pointer = place.pointee else { return }
         loop.connections.end(Unmanaged<HTTPConnection>.fromOpaque(pointer).takeRetainedValue())
+        loop.endings += 1
         place.pointee = nil
         return
     }

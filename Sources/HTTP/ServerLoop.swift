@@ -15,8 +15,9 @@ final class ServerLoop: @unchecked Sendable {
     let route: @Sendable (HTTPRequest) -> HTTPAnswer
     let limits: HTTPLimits
     var connections: ConnectionTable
-    /// Connections that have begun since the start.
+    /// Connections that have begun since the start, and those that have ended.
     var beginnings = 0
+    var endings = 0
     private let stopping = Atomic(false)
     private let waker: Waker
     /// Connections that libmicrohttpd has suspended until a password is verified or an answer worked out, with the addresses it
@@ -74,15 +75,18 @@ final class ServerLoop: @unchecked Sendable {
         let shortest = UInt64(min(limits.requestSeconds, limits.responseSeconds, limits.idleSeconds)) * 1000
         // Nil without connections.
         var nextSweep: UInt64?
+        // Where it had no room, libmicrohttpd looks for clients that wait at its next run alone.
+        var hasMadeRoom = false
         while !stopping.load(ordering: .relaxed) {
-            let before = beginnings
-            wait(for: daemon, until: nextSweep)
+            let (begun, ended) = (beginnings, endings)
+            wait(for: daemon, until: hasMadeRoom ? Self.now : nextSweep)
             MHD_run(daemon)
+            hasMadeRoom = endings != ended
             guard connections.count > 0 else {
                 nextSweep = nil
                 // Where the system has no descriptor left, it comes back at once, again and again, with a client still to
                 // accept.
-                if beginnings == before { usleep(Self.idleMicroseconds) }
+                if beginnings == begun, !hasMadeRoom { usleep(Self.idleMicroseconds) }
                 continue
             }
             let now = Self.now

@@ -86,11 +86,15 @@ package final class PostgresClient {
         let value: Value
         do {
             value = try body(transaction)
-        } catch .server(let address, let state, let message) {
-            // The connection is sound: leave the failed transaction and keep it.
-            _ = try transaction.query("ROLLBACK")
-            kept = connection
-            throw .server(address: address, state: state, message: message)
+        } catch {
+            switch error {
+            case .server, .missing, .unexpected:
+                // The connection is sound: leave the failed transaction and keep it.
+                _ = try transaction.query("ROLLBACK")
+                kept = connection
+            case .connect, .timeout, .connectionLost, .overLimit, .crowded: break
+            }
+            throw error
         }
         _ = try transaction.query("COMMIT")
         kept = connection

@@ -16,6 +16,8 @@ import Testing
     @Test(arguments: [
         (["--beat.grace"], "Missing value for '--beat.grace <beat.grace>'"),
         (["--beat.grace", "--queues=a"], "Missing value for '--beat.grace <beat.grace>'"),
+        (["--config.file", "-h"], "Missing value for '--config.file <config.file>'"),
+        (["--config.check=false"], "--config.check: takes no value"),
         (["--no-queues.discover=yes"], "--no-queues.discover: takes no value"),
         (["--no-beat.grace"], "Unknown option '--no-beat.grace'; did you mean '--beat.grace'?"),
         (["-ps3cr3t"], "Unknown option '-p'"),

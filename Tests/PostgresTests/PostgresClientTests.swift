@@ -170,6 +170,22 @@ import Testing
         #expect(try rows(client, "SELECT pg_backend_pid()") == process)
     }
 
+    @Test func whatIsOtherThanItMustBeLeavesTheConnectionUsable() throws {
+        let client = client()
+        let process = try rows(client, "SELECT pg_backend_pid()")
+        let failures: [@Sendable (borrowing PostgresTransaction) -> PostgresError] = [
+            { $0.missing("x") }, { $0.unexpected("x") },
+        ]
+        for failure in failures {
+            #expect(throws: PostgresError.self) {
+                try client.readOnly(until: .now + .seconds(60)) { transaction throws(PostgresError) in
+                    throw failure(transaction)
+                }
+            }
+            #expect(try rows(client, "SELECT pg_backend_pid()") == process)
+        }
+    }
+
     @Test func aSlowQueryIsStoppedByTheServer() {
         #expect(state(client(timeout: .seconds(5)), "SELECT pg_sleep(60)") == "57014")
     }

@@ -198,6 +198,31 @@ def test_no_descriptor_left(exporter: Callable[..., Exporter]) -> None:
     assert ask(one, "GET", "/-/healthy")[0].status == 200
 
 
+def test_a_client_that_waits_for_a_descriptor_is_let_in(
+    exporter: Callable[..., Exporter],
+) -> None:
+    """As soon as another goes, also where nothing else happens then."""
+    one = exporter("--collect.interval=1h", CELERY_BROKER_URL=f"redis://{NOWHERE}")
+    before = resource.prlimit(one.pid, resource.RLIMIT_NOFILE)
+    open_files = wait_until(lambda: settled_files(one), SECONDS, "connections to end")
+    request = LINE + b"Host: h\r\n\r\n"
+    healthy = [(200, b"Healthy.\n")]
+    with connected(one) as first:
+        first.sendall(request)
+        assert answers(first, 1) == healthy
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (open_files, before[1]))
+        try:
+            with connected(one) as refused:
+                refused.sendall(request)
+                time.sleep(1)  # in which it finds that it cannot be accepted
+                resource.prlimit(one.pid, resource.RLIMIT_NOFILE, before)
+                first.close()
+                assert answers(refused, 1) == healthy
+        finally:
+            resource.prlimit(one.pid, resource.RLIMIT_NOFILE, before)
+    assert ask(one, "GET", "/-/healthy")[0].status == 200
+
+
 def settled_files(exporter: Exporter) -> int | None:
     """How many files it has open, none of them a client's connection."""
     port = f":{exporter.port:04X} "

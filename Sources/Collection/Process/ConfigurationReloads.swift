@@ -7,11 +7,11 @@ package final class ConfigurationReloads: Sendable {
 
     /// The configuration was read just now, and it was right.
     package init() {
-        last = Mutex((true, UnixTime.now))
+        last = Mutex((true, UnixTime.now.rounded(.down)))
     }
 
     package func note(isSuccess: Bool) {
-        last.withLock { $0 = (isSuccess, isSuccess ? UnixTime.now : $0.lastSuccess) }
+        last.withLock { $0 = (isSuccess, isSuccess ? UnixTime.now.rounded(.down) : $0.lastSuccess) }
     }
 
     /// Whether it was right, and when it last was, in Unix time.

@@ -78,7 +78,7 @@ struct LineLogHandler: LogHandler {
 
     /// Now, in UTC with milliseconds, as RFC 3339 has it.
     private static func timestamp() -> String {
-        let now = Int(UnixTime.now * 1000)
+        let now = UnixTime.milliseconds
         let milliseconds = String(now % 1000 + 1000).dropFirst()
         return UTCTime.text(now / 1000, "%Y-%m-%dT%H:%M:%S") + ".\(milliseconds)Z"
     }

@@ -71,7 +71,9 @@ struct Service {
     /// Clients leave to the collectors the descriptors that they need: where there are few, fewer connections are allowed.
     private func limits(of servers: Int) -> HTTPLimits {
         let files = Self.fileLimit
-        let needed = Self.ownDescriptors + Self.descriptorsOfTarget * (configuration.targets.count + 1)
+        let needed =
+            Self.ownDescriptors + Self.descriptorsOfServer * servers
+            + Self.descriptorsOfTarget * (configuration.targets.count + 1)
         let limits = HTTPLimits().shared(amongst: servers, descriptors: files - min(needed, files / 2))
         let wanted = HTTPLimits().shared(amongst: servers, descriptors: .max)
         if limits.connections < wanted.connections {
@@ -87,8 +89,10 @@ struct Service {
         return limits
     }
 
-    /// Descriptors for standard streams, listening, and files that are read.
-    private static let ownDescriptors = 40
+    /// Descriptors for standard streams, and files that are read.
+    private static let ownDescriptors = 36
+    /// What a server listens and waits with.
+    private static let descriptorsOfServer = 4
     /// Connections of an application's collectors, to sentinels and a cluster's nodes too.
     private static let descriptorsOfTarget = 16
 

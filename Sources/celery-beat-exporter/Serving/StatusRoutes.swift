@@ -71,7 +71,7 @@ final class StatusRoutes: Sendable {
 
     private func encoded(_ key: Key, _ target: RunningTarget) -> HTTPResponse {
         // Milliseconds are enough for anybody.
-        let now = (UnixTime.now * 1000).rounded(.down) / 1000
+        let now = Double(UnixTime.milliseconds) / 1000
         let status = target.status(named: key.target, at: now)
         // One application has nothing to say of the others.
         let others = key.target == nil ? exporter.targets.sorted { $0.key < $1.key } : []
