@@ -444,7 +444,8 @@ def test_reconnections_leave_no_files_open(
             wait_for_collections()
         connections = client.info("stats")["total_connections_received"] - connections
 
-    assert connections >= RECONNECTIONS * len(REDIS.collectors)
+    # Both readers of the Redis share one.
+    assert connections >= RECONNECTIONS
     wait_until(lambda: open_files(one.metrics()) <= before, SECONDS, "files to be closed")
     assert log_lines(one, "collection failed", 0) == [], "idle connections are replaced unseen"
 
