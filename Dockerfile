@@ -37,7 +37,7 @@ RUN apt-get update \
 COPY --from=build /celery-beat-exporter /usr/local/bin/celery-beat-exporter
 
 LABEL org.opencontainers.image.title="celery-beat-exporter" \
-      org.opencontainers.image.description="Tells Prometheus whether Celery beat lives" \
+      org.opencontainers.image.description="Tells Prometheus whether Celery beat is alive" \
       org.opencontainers.image.source="https://github.com/celery-beat-exporter/celery-beat-exporter" \
       org.opencontainers.image.licenses="Apache-2.0"
 

@@ -24,8 +24,8 @@ package enum HelpText {
 
     private static func abstract(of command: Command) -> String {
         switch command {
-        case .export: "Tells Prometheus whether Celery beat lives, how long queues are and how tasks fare."
-        case .check: "Look at everything that is configured, and say what is there, what is missing and what mends it."
+        case .export: "Tells Prometheus whether Celery beat is alive, how long queues are and how tasks fare."
+        case .check: "Look at everything that is configured, and say what is there, what is missing and what fixes it."
         case .healthcheck: "Ask the exporter that runs here with the same settings whether it is healthy."
         }
     }

@@ -245,7 +245,7 @@ enum Setting {
         form: .list,
         otherwise: "all",
         absent: [],
-        "Tasks to tell of, by name or pattern such as shop.*; repeatable.",
+        "Tasks to report, by name or pattern such as shop.*; repeatable.",
         parse: SettingLists.patterns
     )
 
@@ -254,7 +254,7 @@ enum Setting {
         form: .list,
         otherwise: "none",
         absent: [],
-        "Tasks not to tell of; repeatable.",
+        "Tasks not to report; repeatable.",
         parse: SettingLists.patterns
     )
 
@@ -276,7 +276,7 @@ enum Setting {
         "tasks.max-workers",
         in: 0...10_000,
         otherwise: 1000,
-        "Workers of worker_status that are told of."
+        "Workers of worker_status that are reported."
     )
 
     // MARK: Queues

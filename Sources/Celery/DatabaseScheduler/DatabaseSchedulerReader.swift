@@ -114,7 +114,7 @@ package final class DatabaseSchedulerReader: Reader {
             problems.append(
                 SourceProblem(
                     .malformed,
-                    "periodic task \(entry.name) has no schedule that beat can load; mend or delete it"
+                    "periodic task \(entry.name) has no schedule that beat can load; fix or delete it"
                 )
             )
         }
