@@ -168,6 +168,8 @@ def test_redbeat_is_elsewhere(
     shop = application(
         broker_url=redis_url,
         beat_max_loop_interval=1,
+        # A machine that stands still for five seconds would otherwise end the beat.
+        redbeat_lock_timeout=300,
         beat_schedule={} if is_bare else {"often": {"task": SUCCEED, "schedule": 1}},
         **where,
     )
