@@ -66,12 +66,19 @@ def dies_on_time(exporter: Exporter) -> Metrics:
         return None if beat(metrics, "up") else metrics
 
     metrics = wait_until(dead, PATIENCE_SECONDS, "beat to be dead")
-    # An idle time, which is the last tick where there is no lock, is told in whole seconds, by a
-    # clock that Redis looks at in its spare time. A tick that had still to send has a while for that.
+    shows_no_life_after(metrics, ended)
+    return metrics
+
+
+def shows_no_life_after(metrics: Metrics, ended: float) -> None:
+    """AssertionError if a deadline is later than the last tick of a beat that ended then can explain.
+
+    An idle time, which is the last tick where there is no lock, is told in whole seconds, by a
+    clock that Redis looks at in its spare time. A tick that had still to send has a while for that.
+    """
     latest = ended + max(PAUSE, beat(metrics, "max_loop_interval_seconds")) + SLACK
     late = beat(metrics, "deadline_timestamp_seconds") - latest
     assert late < 0, f"it shows life after its end, by {late} s"
-    return metrics
 
 
 def check_time(metrics: Metrics) -> None:
