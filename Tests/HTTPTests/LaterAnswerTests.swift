@@ -97,7 +97,8 @@ import Testing
         let waiting = server.ask("GET", "/later")
         #expect(!answer(waiting).contains("later"))
         server.mayGoOn.signal()
-        #expect(answer(server.ask("GET", "/")).hasSuffix("now\n"))
+        // On a busy machine a second may be too short for an answer, too.
+        #expect((0..<10).contains { _ in answer(server.ask("GET", "/")).hasSuffix("now\n") })
         server.stop()
         server.hasBegun.wait()
         #expect(server.hasBegun.wait(timeout: .now()) == .timedOut)

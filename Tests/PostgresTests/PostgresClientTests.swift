@@ -198,7 +198,7 @@ import Testing
     @Test func connectsAgainWhenTheServerHasEndedTheSession() throws {
         let client = client()
         let process = try #require(try rows(client, "SELECT pg_backend_pid()").first?.text(0))
-        _ = try rows(self.client(), "SELECT pg_terminate_backend(\(process), 5000)")
+        _ = try rows(self.client(), "SELECT pg_terminate_backend(\(process), 60000)")
         #expect(try rows(client, "SELECT pg_backend_pid()").first?.text(0) != process)
     }
 

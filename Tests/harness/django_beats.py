@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -120,7 +121,7 @@ class Site:
             [self.python, *arguments],
             env={**os.environ, **self.environment},
             check=True,
-            timeout=SECONDS,
+            timeout=5 * SECONDS,
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
@@ -159,11 +160,26 @@ class DjangoBeat(CeleryProcess):
         """How often it has sent the task of an entry."""
         return self.log.read_text().count(f"Sending due task {entry} ")
 
+    def stood_still(self, since: float) -> bool:
+        """Whether its log has a gap that is longer than the grace, and ended after that moment.
+
+        It sends something each second, unless the machine gives it no processor for a while.
+        """
+        moments = self.said("Sending due task ")
+        gaps = itertools.pairwise(moments)
+        return any(end > since and end - start > GRACE for start, end in gaps)
+
 
 class Watch(watch.Watch):
     def told(self, name: str, **labels: str) -> list[float | None]:
         """What the samples so far say of beat."""
         return [value(metrics, name, **labels) for metrics in self.samples]
+
+    def assert_life(self, *beats: DjangoBeat) -> None:
+        """AssertionError unless beat was up in each sample, or one of these says itself why not."""
+        told = set(self.told("celery_beat_up"))
+        stood_still = any(one.stood_still(self.began) for one in beats)
+        assert told == {1} or (told == {0, 1} and stood_still), told
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -231,6 +247,12 @@ def sample(exporter: Exporter, condition: Callable[[Metrics], bool], what: str) 
         return now if condition(now) else None
 
     return wait_until(metrics, SECONDS, what)
+
+
+def age(metrics: Metrics) -> float:
+    """Seconds that the exporter had run for when it looked at beat."""
+    started = metrics["process_start_time_seconds", frozenset()]
+    return value(metrics, "celery_beat_observed_timestamp_seconds") - started
 
 
 def watcher_time(exporter: Exporter) -> float:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from servers import PATIENCE_SECONDS, wait_until
+
 if TYPE_CHECKING:
     from stack import Exporter, Metrics
 
@@ -29,12 +31,23 @@ def log(exporter: Exporter) -> list[dict[str, str]]:
 
 
 def errors(exporter: Exporter) -> dict[str, str]:
-    """The error of each collector that has failed."""
-    return {
-        event["collector"]: event["error"]
-        for event in log(exporter)
-        if event["msg"] == "collection failed"
+    """The error of each collector that has failed: a failure may be served before it is logged."""
+    success = "celery_beat_exporter_collector_success"
+    failed = {
+        dict(labels)["collector"]
+        for (name, labels), is_success in exporter.metrics().items()
+        if name == success and not is_success
     }
+
+    def told() -> dict[str, str]:
+        return {
+            event["collector"]: event["error"]
+            for event in log(exporter)
+            if event["msg"] == "collection failed"
+        }
+
+    wait_until(lambda: failed <= told().keys(), PATIENCE_SECONDS, "the log to tell of failures")
+    return told()
 
 
 def families(metrics: Metrics) -> set[str]:

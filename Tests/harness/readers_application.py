@@ -220,7 +220,8 @@ def collected(exporter: Exporter, collector: str) -> Metrics:
     """The metrics after a collection that began after this call, in success or failure."""
     # Two ends of collections: the first may have begun before the call.
     durations = []
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    patience = 3 * PATIENCE_SECONDS  # for three ends
+    deadline = time.monotonic() + patience
     while True:
         metrics = exporter.metrics()
         duration = value(
@@ -231,7 +232,7 @@ def collected(exporter: Exporter, collector: str) -> Metrics:
         if len(durations) == 3:
             return metrics
         if time.monotonic() > deadline:
-            raise TimeoutError(f"no collection by {collector} in {PATIENCE_SECONDS:g} s")
+            raise TimeoutError(f"no collection by {collector} in {patience:g} s")
         time.sleep(0.02)
 
 

@@ -70,7 +70,8 @@ class Sentinel(Process):
             f"requirepass {own_password}",
             f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
             f"sentinel auth-pass {MASTER} {password}",
-            f"sentinel down-after-milliseconds {MASTER} 3000",
+            # A master that stands still for as long as a busy machine may let it is not down.
+            f"sentinel down-after-milliseconds {MASTER} 8000",
             f"sentinel failover-timeout {MASTER} 6000",
         ]
         configuration.write_text("\n".join(lines) + "\n")
@@ -160,7 +161,10 @@ class Cluster:
     _parameters = ""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack, *, replicas: int = 0) -> None:
-        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "5000"]
+        # A node that stands still for as long as a busy machine may let it is not dead; where there is a
+        # replica a test waits for it to take over.
+        timeout = "7000" if replicas else "15000"
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", timeout]
         # Without a number the bus takes one that somebody else may have.
         buses = [free_port() for _ in range(3 * (1 + replicas))]
         self.nodes = [
@@ -172,7 +176,7 @@ class Cluster:
         places = [f"127.0.0.1:{node.port}@{bus}" for node, bus in zip(self.nodes, buses)]
         create = ["redis-cli", *self._command_line_options, "--cluster", "create", *places]
         create += ["--cluster-replicas", str(replicas), "--cluster-yes"]
-        done = subprocess.run(create, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(create, capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(create)}: {done.stdout}{done.stderr}")
         wait_until(lambda: all(map(self._is_ready, self.nodes)), 20, "the cluster to be whole")

@@ -219,8 +219,10 @@ class Process:
         self._child = None
 
     def pause(self) -> None:
-        """SIGSTOP to the child and all its descendants."""
-        self._signal_all(signal.SIGSTOP)
+        """SIGSTOP to the child and all its descendants. Returns when all stand still."""
+        pids = self._signal_all(signal.SIGSTOP)
+        what = f"{self.name} to stand still"
+        wait_until(lambda: all(map(_stands_still, pids)), PATIENCE_SECONDS, what)
 
     def resume(self) -> None:
         """SIGCONT to the child and all its descendants."""
@@ -403,11 +405,21 @@ def _children(pid: int) -> list[int]:
 
 def _lives(pid: int) -> bool:
     """Whether the process exists and is more than a zombie."""
+    return _state(Path(f"/proc/{pid}")) not in "ZX"
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether none of a process's threads runs, or will before it hears of its SIGSTOP."""
+    return all(_state(thread) in "TtDZX" for thread in Path(f"/proc/{pid}/task").glob("*"))
+
+
+def _state(process: Path) -> str:
+    """The letter that /proc has for the state of a process or thread; X for one that is gone."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
+        status = (process / "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
+        return "X"
+    return status.rpartition(")")[2].split()[0]
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -11,6 +11,7 @@ import http.client
 import http.server
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -20,6 +21,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +135,14 @@ class CeleryProcess(Process):
         with open(self.log, "rb") as log:
             log.seek(self._log_start)
             return self._ready_words.encode() in log.read()
+
+    def said(self, words: str) -> list[float]:
+        """When it said so, in Unix time, by its log."""
+        line = rf"\[(\S+ \S+),(\d{{3}}): .*{re.escape(words)}"
+        return [
+            datetime.strptime(second, "%Y-%m-%d %H:%M:%S").timestamp() + int(milliseconds) / 1000
+            for second, milliseconds in re.findall(line, self.log.read_text())
+        ]
 
 
 def worker(
@@ -271,6 +281,13 @@ class Prometheus(WebProcess):
         """The result of an instant query, as the HTTP API gives it."""
         parameters = urllib.parse.urlencode({"query": expression})
         return json.loads(fetch(f"{self.url}/api/v1/query?{parameters}"))["data"]["result"]
+
+    def refused_scrapes(self) -> list[dict]:
+        """Targets of which a scrape failed in the last minutes, though not for its time, a second.
+
+        A busy machine may let that pass. What Prometheus does not take it refuses at once.
+        """
+        return self.query("max_over_time((up == 0 and scrape_duration_seconds < 1)[5m:1s])")
 
 
 class Alertmanager(WebProcess):

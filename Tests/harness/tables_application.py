@@ -168,7 +168,7 @@ def migrated_django_results(database_url: str) -> dict[str, str]:
         [sys.executable, "-m", "django", "migrate", "--verbosity", "0"],
         env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(map(str, folders))},
         check=True,
-        timeout=60,
+        timeout=5 * SECONDS,
     )
     return environment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ class Watch:
 
     def __init__(self, exporter: Exporter) -> None:
         self.samples: list[Metrics] = []
+        self.began = 0.0  # Unix time
         self._exporter = exporter
         self._ended = threading.Event()
         self._pool = ThreadPoolExecutor(max_workers=1)
@@ -37,6 +39,7 @@ class Watch:
         assert highest
 
     def __enter__(self) -> Self:
+        self.began = time.time()
         self.samples.append(self._exporter.metrics())
         self._reading = self._pool.submit(self._run)
         return self

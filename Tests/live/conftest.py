@@ -6,6 +6,7 @@ test, which may kill, pause and restart them. Nothing is skipped: what is missin
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ from django_beats import NEWER, Site
 from exporter_signs import NOWHERE
 from readers_application import Application
 from secured_exporter import SecuredExporter
-from servers import PostgresServer, RedisServer
+from servers import PATIENCE_SECONDS, PostgresServer, RedisServer, wait_until
 from stack import Exporter
 
 # Files that take longest, the longest first: several workers begin with them, so that none is left
@@ -49,6 +50,10 @@ LONGEST = (
     "test_soak.py",
     "test_web_passwords.py",
 )
+
+
+# A server may get no processor for as long as a collection may take by default.
+PATIENT = {"CELERY_BEAT_EXPORTER_COLLECT_TIMEOUT": "60s"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -125,7 +130,15 @@ def database_url(shared_postgres: PostgresServer) -> str:
     """A new database on the shared PostgreSQL."""
     name = "test"
     with psycopg.connect(shared_postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+        def is_dropped() -> bool:
+            # The server waits five seconds for sessions to end that it has told to.
+            with contextlib.suppress(psycopg.errors.ObjectInUse):
+                connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                return True
+            return False
+
+        wait_until(is_dropped, PATIENCE_SECONDS, "sessions to end")
         connection.execute(f"CREATE DATABASE {name}")
     return f"{shared_postgres.url.rpartition('/')[0]}/{name}"
 
@@ -179,7 +192,7 @@ def exporter(folder: Path) -> Iterator[Callable[..., Exporter]]:
 
     def start(*flags: str, **environment: str) -> Exporter:
         name = f"exporter-{len(exporters)}"
-        one = Exporter(folder, *flags, environment=environment, name=name)
+        one = Exporter(folder, *flags, environment=PATIENT | environment, name=name)
         exporters.append(one)
         one.start()
         return one
@@ -207,11 +220,11 @@ def served(
         exporter = Exporter(
             tmp_path_factory.mktemp("served"),
             "--collect.interval=1h",
-            environment={"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
+            environment=PATIENT | {"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
         )
         with exporter:
             yield exporter
-        connection.execute(f"DROP DATABASE {database}")
+        connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from django_beats import (
     SLACK,
     Site,
     Watch,
+    age,
     both_versions,
     dies_on_time,
     instances_are,
@@ -57,8 +58,9 @@ second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
 this_minute = CrontabSchedule.objects.create(
     minute=local.minute, hour=local.hour, timezone="Asia/Kathmandu"
 )
-soon = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=6))
-end = now + timedelta(seconds=3)
+# A beat that stands still for a while learns of both in time.
+soon = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=8))
+end = now + timedelta(seconds=8)
 for name, fields in {
     "off": {"interval": second, "enabled": False},
     "once": {"interval": second, "one_off": True},
@@ -117,7 +119,7 @@ def test_entries_of_a_live_beat(site: Site, exporter: Exporters, database_url: s
     assert next_due <= watcher_time(watcher) + LOOP
 
     # Beat is well and late with nothing, whatever has not been written yet.
-    assert set(watch.told("celery_beat_up")) == {1}
+    watch.assert_life(beat)
     overdue = [
         seconds
         for metrics in watch.samples
@@ -210,8 +212,8 @@ def test_deploys(site: Site, exporter: Exporters, database_url: str) -> None:
     """A beat that is replaced is up in every sample: the new one first, or soon after the old."""
     watcher = exporter(
         f"--collect.interval={COLLECT * 1000:.0f}ms",
-        # A restart takes longer than a tick.
-        "--beat.grace=10s",
+        # A restart takes longer than a tick, on a busy machine much longer.
+        "--beat.grace=60s",
         f"--beat.max-loop-interval={LOOP}s",
         DATABASE_URL=database_url,
     )
@@ -240,7 +242,7 @@ def ticks_go_on(exporter: Exporter) -> None:
     moment = watcher_time(exporter) + LOOP
     sample(
         exporter,
-        lambda metrics: value(metrics, "celery_beat_scheduler_heartbeat") > moment,
+        lambda metrics: (value(metrics, "celery_beat_scheduler_heartbeat") or 0) > moment,
         "more ticks",
     )
 
@@ -266,10 +268,15 @@ def test_database_restarted(
 
         with Watch(watcher) as watch:
             own_postgres.start()
+            back = time.time()
             up_is(watcher, 1)
             instances_are(watcher, 1)
             ticks_go_on(watcher)
-        assert changes(watch.told("celery_beat_up")) == [None, 1]
+        assert watch.told("celery_beat_up")[0] is None
+        for metrics in watch.samples:
+            # Once the database is back, beat has as long as ever.
+            observed = value(metrics, "celery_beat_observed_timestamp_seconds") or back
+            assert value(metrics, "celery_beat_up") != 0 or observed - back > LOOP + GRACE
 
         # It has sent all the time, and counted that.
         assert beat.stop() == 0
@@ -296,7 +303,7 @@ def test_others_that_read_the_table(site: Site, exporter: Exporters, database_ur
     with Watch(watcher) as watch:
         ticks_go_on(watcher)
         instances_are(watcher, 1)
-    assert set(watch.told("celery_beat_up")) == {1}
+    watch.assert_life(beat)
 
     beat.kill()
     dies_on_time(watcher)
@@ -346,7 +353,7 @@ def test_dead_stays_dead(site: Site, exporter: Exporters, database_url: str) -> 
     with psycopg.connect(database_url, autocommit=True) as connection, Watch(watcher) as watch:
         connection.execute("SELECT pg_stat_reset()")
         ticks_go_on(watcher)
-    assert set(watch.told("celery_beat_up")) == {1}
+    watch.assert_life(beat)
     beat.kill()
     up_is(watcher, 0)
     with Watch(watcher) as watch:
@@ -365,7 +372,8 @@ def test_tables_come_and_go(site: Site, exporter: Exporters, database_url: str) 
     # Nobody has ever run a beat: for as long as one may sleep no one can tell.
     with Watch(watcher) as watch:
         up_is(watcher, 0)
-    assert changes(watch.told("celery_beat_up")) == [None, 0]
+    told = changes(watch.told("celery_beat_up"))
+    assert told == [None, 0] or (told == [0] and age(watch.samples[0]) > LOOP + GRACE)
     assert set(watch.told("celery_beat_scheduler_heartbeat")) == {None}
 
     beat = site.beat(loop_seconds=LOOP)
@@ -385,7 +393,8 @@ def test_tables_come_and_go(site: Site, exporter: Exporters, database_url: str) 
         ticks_go_on(watcher)
     # Beat goes on with what it remembers, and the count of what it has sent goes on, too.
     told = changes(watch.told("celery_beat_up"))
-    assert told[0] is None and told[-1] == 1 and told.count(1) == 1
+    assert told[0] is None and told[-1] == 1
+    assert told.count(1) == 1 or beat.stood_still(watch.began)
     metrics = watch.samples[-1]
     assert value(metrics, "celery_beat_schedule_entries") == 0
     assert sent(metrics, "count") == before

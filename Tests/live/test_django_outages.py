@@ -122,7 +122,7 @@ def test_after_an_outage(
         next_due = value(
             watcher.metrics(), "celery_beat_entry_next_due_timestamp_seconds", entry=name
         )
-        assert next_due > time.time() - LOOP
+        assert next_due > time.time() - LOOP - 2 * SLACK
 
 
 def test_due_while_beat_is_dead(site: Site, exporter: Exporters, database_url: str) -> None:
@@ -136,10 +136,10 @@ def test_due_while_beat_is_dead(site: Site, exporter: Exporters, database_url: s
         "from django_celery_beat.models import *\n"
         "now = timezone.now()\n"
         "hour = IntervalSchedule.objects.create(every=1, period='hours')\n"
-        "soon = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=8))\n"
+        "soon = ClockedSchedule.objects.create(clocked_time=now + timedelta(seconds=12))\n"
         "PeriodicTask.objects.create(name='clocked', task='shop.c', clocked=soon, one_off=True)\n"
         "PeriodicTask.objects.create(name='hourly', task='shop.h', interval=hour,\n"
-        "    total_run_count=1, last_run_at=now - timedelta(seconds=3592))"
+        "    total_run_count=1, last_run_at=now - timedelta(seconds=3588))"
     )
     beat.kill()
     names = ("clocked", "hourly")
@@ -212,11 +212,11 @@ def test_killed_while_the_application_saves(
         sample(
             watcher,
             lambda metrics: (
-                value(metrics, "celery_beat_scheduler_heartbeat") > heartbeat + 2.5 * LOOP
+                (value(metrics, "celery_beat_scheduler_heartbeat") or 0) > heartbeat + 2.5 * LOOP
             ),
             "more ticks",
         )
-    assert set(watch.told("celery_beat_up")) == {1}
+    watch.assert_life(beat)
     beat.kill()
     killed = watcher_time(watcher)
     up_is(watcher, 0)

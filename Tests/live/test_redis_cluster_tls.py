@@ -14,7 +14,7 @@ from certificates import Authority
 from readers_application import collected, value
 from redbeat_samples import FLAGS, beat
 from redis_servers import TLSCluster
-from servers import RedisServer, free_port
+from servers import PATIENCE_SECONDS, RedisServer, free_port, wait_until
 
 if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
@@ -208,9 +208,10 @@ def test_a_refusal_tells_more_than_a_dead_node(
 
 def test_a_url_without_tls(cluster: TLSCluster, exporter: Exporters) -> None:
     url = cluster.url_of(cluster.nodes[0])
-    watcher = watch(exporter, cluster, url.partition("?")[0])
+    watcher = watch(exporter, cluster, url.partition("?")[0], "--collect.timeout=5s")
     assert entries(watcher) is None
-    assert "if it speaks TLS write rediss:// or ?ssl_cert_reqs=required" in watcher.log.read_text()
+    words = "if it speaks TLS write rediss:// or ?ssl_cert_reqs=required"
+    wait_until(lambda: words in watcher.log.read_text(), PATIENCE_SECONDS, words)
 
 
 def test_a_node_taken_for_a_server(

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from redbeat_samples import Applications, Exporters
     from stack import Exporter
 
+FAILOVER_SECONDS = 180.0  # longest wait for one
 EVERY = 8  # seconds, the interval of the one entry: longer than a failover
 SENTINEL_FLAGS = (
     *FLAGS,
-    "--collect.timeout=5s",
-    # A beat that retries waits for up to four seconds, and a failover takes a while.
-    "--beat.grace=15s",
+    "--collect.timeout=10s",
+    # A beat that retries waits for up to four seconds, and a failover takes a while: of sentinels that
+    # have stood still, half a minute more (TILT).
+    "--beat.grace=90s",
     f"--redis.sentinel-password={Watched.SENTINEL_PASSWORD}",
 )
 
@@ -62,7 +64,7 @@ def test_failovers(watched: Watched, application: Applications, exporter: Export
             "password": Watched.PASSWORD,
             "sentinel_kwargs": account,
             "socket_timeout": 1,
-            "retry_period": 60,
+            "retry_period": 180,
         },
         beat_schedule={"often": {"task": SUCCEED, "schedule": EVERY}},
     )
@@ -81,13 +83,17 @@ def test_failovers(watched: Watched, application: Applications, exporter: Export
             now = beat(watcher.metrics(), "entry_runs_total", entry="often") or 0
             return now if now > runs else None
 
-        return wait_until(more, 2 * EVERY, "another run")
+        return wait_until(more, FAILOVER_SECONDS, "another run")
 
     runs = next_run()
     with Watch(watcher) as watch:
         watched.first.kill()
-        wait_until(lambda: watched.is_master(watched.second), 20, "the replica to take over")
-        wait_until(lambda: source(watcher, "redbeat") == 1, 5, "the exporter to follow")
+        wait_until(
+            lambda: watched.is_master(watched.second), FAILOVER_SECONDS, "the replica to take over"
+        )
+        wait_until(
+            lambda: source(watcher, "redbeat") == 1, FAILOVER_SECONDS, "the exporter to follow"
+        )
         wait_until(lambda: source(watcher, "broker") == 1, 5, "the exporter to follow")
         runs = next_run()
     # While nobody was the master nothing was known; nothing false was said.
@@ -106,9 +112,15 @@ def test_failovers(watched: Watched, application: Applications, exporter: Export
     with Watch(watcher) as watch:
         with watched.sentinels[1].client() as client:
             # Refused until the first failover is long enough ago.
-            wait_until(lambda: fails_over(client), 20, "the failover to begin")
-        wait_until(lambda: watched.is_master(watched.first), 20, "the old master to take over")
-        wait_until(lambda: source(watcher, "redbeat") == 1, 5, "the exporter to follow")
+            wait_until(lambda: fails_over(client), FAILOVER_SECONDS, "the failover to begin")
+        wait_until(
+            lambda: watched.is_master(watched.first),
+            FAILOVER_SECONDS,
+            "the old master to take over",
+        )
+        wait_until(
+            lambda: source(watcher, "redbeat") == 1, FAILOVER_SECONDS, "the exporter to follow"
+        )
         next_run()
     watch.check_all(lambda metrics: beat(metrics, "up") in (None, 1), "up or absent")
     assert Watched.PASSWORD not in watcher.log.read_text()

@@ -94,6 +94,12 @@ def reloads(exporter: Exporter) -> int:
     return sum(event["msg"] == "configuration reloaded" for event in log(exporter))
 
 
+def told_failures(exporter: Exporter, count: int) -> list[dict[str, str]] | None:
+    """What the log says of reloads that failed, once it tells of so many."""
+    found = [event for event in log(exporter) if event["msg"].startswith("configuration not")]
+    return found if len(found) >= count else None
+
+
 def grace(metrics: Metrics) -> float | None:
     return value(metrics, "celery_beat_grace_seconds", **REDBEAT)
 
@@ -272,7 +278,7 @@ def test_a_wrong_file_changes_nothing(
         assert status == 500
         assert body.startswith(f"Not reloaded: {told}")
         assert body.count("\n") == 1
-        failures = [event for event in log(one) if event["msg"].startswith("configuration not")]
+        failures = wait_until(lambda count=count: told_failures(one, count), SECONDS, "the log")
         assert len(failures) == count
         assert failures[-1]["level"] == "error"
         assert failures[-1]["error"] == body.removeprefix("Not reloaded: ").rstrip("\n")
@@ -323,7 +329,7 @@ def test_the_body_of_a_post_is_left_out(
         assert ask(one, "POST", "/-/reload", body)[0].status == 200
     except ConnectionError:
         pass  # the answer came before the body was sent
-    assert reloads(one) == 1
+    wait_until(lambda: reloads(one) == 1, SECONDS, "the log to tell of it")
 
 
 def test_reloads_at_once(path: Path, exporter: Callable[..., Exporter], full_url: str) -> None:
@@ -375,8 +381,12 @@ def test_what_takes_a_restart(path: Path, exporter: Callable[..., Exporter], ful
     by_post(one)
 
     assert "celery_beat_exporter_build_info" in fetch(f"{one.url}/metrics")
-    warnings = [event["msg"] for event in log(one) if event["level"] == "warn"]
-    assert warnings == ["web.* and log.* have changed; that takes a restart"]
+
+    def warnings() -> list[str]:
+        return [event["msg"] for event in log(one) if event["level"] == "warn"]
+
+    wait_until(warnings, SECONDS, "a warning")
+    assert warnings() == ["web.* and log.* have changed; that takes a restart"]
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def test_rights_on_a_table_of_results(
         [sys.executable, folder / "store.py"],
         env={**os.environ, **environment},
         check=True,
-        timeout=60,
+        timeout=300,
     )
     one = exporter("--collect.interval=200ms", DATABASE_URL=role_url)
     errors = "celery_beat_exporter_collector_errors_total"

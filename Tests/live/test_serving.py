@@ -299,7 +299,8 @@ def waiting(folder: Path, own_redis: RedisServer) -> Iterator[Callable[..., Expo
 
 def test_ready_once_every_source_was_tried(waiting: Callable[..., Exporter]) -> None:
     """Well or badly: readiness is about the exporter, which serves whatever its sources do."""
-    exporter = waiting("--collect.timeout=5s")
+    # For longer than a busy machine may let this test stand still.
+    exporter = waiting("--collect.timeout=8s")
 
     before, reason = ask(exporter, "GET", "/-/ready")
     assert (before.status, reason) == (

@@ -214,13 +214,32 @@ def test_one_address_does_not_take_the_place_of_others(
     exporter: Callable[..., Exporter], redis_url: str
 ) -> None:
     one = exporter("--collect.interval=1h", CELERY_BROKER_URL=redis_url)
-    with contextlib.ExitStack() as stack:
-        waiting = stack.enter_context(slow_client(one, "127.0.0.2", b"GET /-/healthy HTTP/1.1\r\n"))
-        for _ in range(CONNECTIONS_OF_ADDRESS + 50):
-            stack.enter_context(slow_client(one, "127.0.0.3", b"GET"))
-        wait_until(lambda: connections(one) == CONNECTIONS_OF_ADDRESS + 1, SECONDS, "the bound")
-        waiting.sendall(b"Host: h\r\n\r\n")
-        assert b"Healthy" in waiting.recv(1 << 16)
+
+    def keeps_its_place() -> bool:
+        start = time.monotonic()
+
+        def is_late() -> bool:
+            """Whether all this took longer than a request may, on a busy machine."""
+            return time.monotonic() - start > REQUEST_SECONDS - 1
+
+        with contextlib.ExitStack() as stack:
+            beginning = b"GET /-/healthy HTTP/1.1\r\n"
+            waiting = stack.enter_context(slow_client(one, "127.0.0.2", beginning))
+            for _ in range(CONNECTIONS_OF_ADDRESS + 50):
+                stack.enter_context(slow_client(one, "127.0.0.3", b"GET"))
+            wait_until(
+                lambda: connections(one) == CONNECTIONS_OF_ADDRESS + 1 or is_late(),
+                SECONDS,
+                "the bound",
+            )
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                waiting.sendall(b"Host: h\r\n\r\n")
+                answer = waiting.recv(1 << 16)
+        assert b"Healthy" in answer or is_late(), "cut off"
+        return b"Healthy" in answer
+
+    wait_until(keeps_its_place, SECONDS, "clients in time")
 
 
 def unsent_bytes() -> int:

@@ -103,7 +103,9 @@ def test_systemd_starts_it_with_the_first_client(folder: Path) -> None:
         )
         assert "msg=serving" not in activator.log.read_text()
         assert fetch(f"http://127.0.0.1:{port}/-/healthy") == "Healthy.\n"
-        assert f"address=systemd:{port}" in activator.log.read_text()
+        wait_until(
+            lambda: f"address=systemd:{port}" in activator.log.read_text(), SECONDS, "its word"
+        )
     finally:
         assert activator.stop() == 0
 

@@ -331,7 +331,8 @@ def test_ready_waits_for_every_target(
         f"targets: {{quick: {{broker.url: '{redis_url}'}}, slow: {{broker.url: '{own_redis.url}'}}}}\n"
     )
     own_redis.pause()
-    one = Exporter(folder, f"--config.file={path}", "--collect.timeout=5s")
+    # For longer than a busy machine may let this test stand still.
+    one = Exporter(folder, f"--config.file={path}", "--collect.timeout=9s")
     one.ready_path = "/-/healthy"
     with one:
         wait_until(lambda: len(source_up(one.probe("quick"))) == 2, SECONDS, "the quick one")
@@ -372,7 +373,7 @@ def test_many_targets_do_not_feel_one_that_hangs_and_one_that_is_dead(
             }
         )
     )
-    one = exporter(f"--config.file={path}", "--collect.interval=500ms", "--collect.timeout=5s")
+    one = exporter(f"--config.file={path}", "--collect.interval=500ms", "--collect.timeout=8s")
 
     assert set(source_up(one.probe("dead")).values()) == {0}
     wait_until(lambda: set(source_up(one.probe("hung")).values()) == {1}, SECONDS, "its beginning")
@@ -412,7 +413,7 @@ def test_a_hundred_descriptors_are_no_bound(
     path.write_text(
         json.dumps({"targets": {f"t{n}": {"broker.url": redis_url} for n in range(100)}})
     )
-    one = Exporter(folder, f"--config.file={path}")
+    one = Exporter(folder, f"--config.file={path}", "--collect.timeout=60s")
     one.command = ["prlimit", "--nofile=100:1000", "--", *one.command]
     with one:
         assert {min(source_up(one.probe(f"t{n}")).values()) for n in range(100)} == {1}

@@ -15,7 +15,7 @@ import pytest
 import redis
 from celery.schedules import crontab
 from readers_application import Application, collected, fail, value
-from redbeat_samples import FLAGS, beat, beat_is
+from redbeat_samples import FLAGS, LONG_LOCK, beat, beat_is
 from servers import wait_until
 from stack import Exporter
 
@@ -59,7 +59,12 @@ def test_hour_that_occurs_twice(
     """RedBeat writes a run's wall-clock time without telling which of the two it is."""
     (zones / "Test").mkdir()
     (zones / BACK).write_bytes(put_back(int(time.time()) - 900))
-    shop = application(broker_url=redis_url, timezone=BACK, beat_max_loop_interval=2)
+    shop = application(
+        broker_url=redis_url,
+        timezone=BACK,
+        beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
+    )
     shop.store("every second", 1)
     shop.store("every minute", crontab(app=shop.app), task=fail)
     process = shop.beat(PYTHONTZPATH=f"{zones}:{':'.join(zoneinfo.TZPATH)}")
