@@ -11,7 +11,7 @@ FROM ${SWIFT_IMAGE} AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        libcrypt-dev libgnutls28-dev libhiredis-dev libmicrohttpd-dev libpq-dev libssl-dev libyaml-dev zlib1g-dev \
+        libcrypt-dev libgnutls28-dev libhiredis-dev libmicrohttpd-dev libpq-dev libyaml-dev zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /source
@@ -31,7 +31,7 @@ FROM ${DEBIAN_IMAGE}
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \
-        ca-certificates libgnutls30 libhiredis0.14 libmicrohttpd12 libpq5 libssl3 libyaml-0-2 tzdata zlib1g \
+        ca-certificates libgnutls30 libhiredis0.14 libmicrohttpd12 libpq5 libyaml-0-2 tzdata zlib1g \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/ldconfig/aux-cache
 
 COPY --from=build /celery-beat-exporter /usr/local/bin/celery-beat-exporter

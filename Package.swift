@@ -29,15 +29,16 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", providers: [.apt(["libmicrohttpd-dev"])]),
-        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         .target(name: "CArguments"),
 
-        .target(name: "Redis", dependencies: ["CHiredis", "COpenSSL", "System"], swiftSettings: strict),
+        .target(name: "Redis", dependencies: ["CHiredis", "TLS", "System"], swiftSettings: strict),
         .target(name: "Postgres", dependencies: ["CLibPQ", "System"], swiftSettings: strict),
-        .target(name: "HTTP", dependencies: ["CMicroHTTPD", "CGnuTLS", "CCrypt", "System"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["CMicroHTTPD", "TLS", "Passwords", "System"], swiftSettings: strict),
+        .target(name: "Passwords", dependencies: ["CCrypt", "TLS", "System"], swiftSettings: strict),
+        .target(name: "TLS", dependencies: ["CGnuTLS", "System"], swiftSettings: strict),
         .target(name: "System", swiftSettings: strict),
         .target(name: "Compression", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "YAML", dependencies: ["CYAML"], swiftSettings: strict),
@@ -69,16 +70,40 @@ let package = Package(
         .target(
             name: "Configuration",
             dependencies: [
-                "Metrics", "Collection", "Celery", "Redis", "Postgres", "HTTP", "YAML", "TimeZones", "System", logging,
+                "Metrics", "Collection", "Celery", "Redis", "Postgres", "HTTP", "TLS", "Passwords", "YAML", "TimeZones",
+                "System", logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Watching",
+            dependencies: [
+                "Configuration", "Status", "Collection", "Celery", "Reading", "Redis", "Postgres", "System", logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Serving",
+            dependencies: [
+                "Watching", "Configuration", "Status", "Metrics", "Collection", "HTTP", "Compression", "Exposition",
+                "System", logging,
+            ],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "Check",
+            dependencies: [
+                "Watching", "Configuration", "Status", "Collection", "Celery", "Reading", "Redis", "Postgres", "JSON",
+                "System",
             ],
             swiftSettings: strict
         ),
         .executableTarget(
             name: "celery-beat-exporter",
             dependencies: [
-                "Configuration", "Metrics", "Collection", "Celery", "Reading", "Redis", "Postgres", "HTTP",
-                "Compression",
-                "Exposition", "Status", "JSON", "System", "CArguments", "CExecInfo", logging,
+                "Serving", "Check", "Watching", "Configuration", "HTTP", "Passwords", "JSON", "System", "CArguments",
+                "CExecInfo",
+                logging,
             ],
             swiftSettings: strict
         ),
@@ -88,18 +113,20 @@ let package = Package(
         .testTarget(name: "ExpositionTests", dependencies: ["Exposition"], swiftSettings: strict),
         .testTarget(
             name: "RedisTests",
-            dependencies: ["Redis", "LyingRedis"],
+            dependencies: ["Redis", "TLS", "LyingRedis"],
             exclude: ["kombu_lists_oracle.py"],
             swiftSettings: strict
         ),
         .testTarget(name: "PostgresTests", dependencies: ["Postgres"], swiftSettings: strict),
-        .testTarget(name: "HTTPTests", dependencies: ["HTTP"], swiftSettings: strict),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "System"], swiftSettings: strict),
+        .testTarget(name: "PasswordsTests", dependencies: ["Passwords", "TLS", "System"], swiftSettings: strict),
+        .testTarget(name: "TLSTests", dependencies: ["TLS"], swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "TimeZonesTests", dependencies: ["TimeZones"], swiftSettings: strict),
         .testTarget(name: "YAMLTests", dependencies: ["YAML"], swiftSettings: strict),
         .testTarget(
             name: "CeleryTests",
-            dependencies: ["Celery", "Reading", "Redis", "JSON", "TimeZones", "LyingRedis"],
+            dependencies: ["Celery", "Reading", "Redis", "JSON", "TimeZones", "System", "LyingRedis"],
             exclude: ["crontab_oracle.py"],
             swiftSettings: strict
         ),
@@ -122,26 +149,40 @@ let package = Package(
         .testTarget(
             name: "ConfigurationTests",
             dependencies: [
-                "Configuration", "Collection", "Celery", "Redis", "Postgres", "HTTP", "TimeZones", logging,
+                "Configuration", "Collection", "Celery", "Redis", "Postgres", "HTTP", "TLS", "Passwords", "TimeZones",
+                logging,
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "celery-beat-exporter", "Configuration", "Celery", "Metrics", "Collection", "Reading", "Status",
-                "Redis", "Postgres",
-                "HTTP", "YAML", "Exposition", "JSON", "TimeZones", "System", "LyingRedis",
-                logging,
+                "celery-beat-exporter", "Serving", "Configuration", "Celery", "Metrics", "Collection", "Reading",
+                "Status", "Redis", "Postgres", "HTTP", "Passwords", "YAML", "Exposition", "JSON", "TimeZones", "System",
+                "LyingRedis", logging,
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "WatchingTests",
+            dependencies: ["Watching", "Collection", "Celery", "Reading", "Redis"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: ["Serving", "Exposition", "Compression", "HTTP"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CheckTests",
+            dependencies: [
+                "Check", "Watching", "Status", "Configuration", "Collection", "Celery", "Reading", "Redis",
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "ExporterTests",
-            dependencies: [
-                "celery-beat-exporter", "Configuration", "Collection", "Celery", "Reading", "Redis", "HTTP",
-                logging,
-            ],
+            dependencies: ["celery-beat-exporter", "Configuration", "HTTP", "Redis", logging],
             swiftSettings: strict
         ),
     ]

@@ -12,6 +12,8 @@ package struct CollectorHealth: Equatable, Sendable {
     package private(set) var isSuccess = false
     /// Whether any ever brought a state: what it looks for has been there.
     package private(set) var hasBroughtState = false
+    /// Whether the next collection may soon tell more, because the last one could not look at everything.
+    package private(set) var isPreliminary = false
     package private(set) var lastSuccess: Double?
     /// When the first of the failures in a row came; nil while it succeeds.
     package private(set) var failingSince: Double?
@@ -20,6 +22,8 @@ package struct CollectorHealth: Equatable, Sendable {
     /// What the last collection met with that spoils single values, and what it advises: at most `maximumNotes` lines, which
     /// may quote foreign data.
     package private(set) var notes: [String] = []
+    /// How many lines there would have been beyond those.
+    package private(set) var untoldNotes = 0
     /// Seconds that the last collection took.
     package private(set) var duration = 0.0
     /// What went wrong in all collections together.
@@ -45,19 +49,23 @@ package struct CollectorHealth: Equatable, Sendable {
         switch result {
         case .success(let reading):
             isSuccess = true
+            isPreliminary = reading.isPreliminary
             hasBroughtState = hasBroughtState || reading.state != nil
             lastSuccess = time
             failingSince = nil
             error = nil
             let texts = reading.problems.map(\.description) + reading.advice.map { $0.cut() }
             notes = Array(texts.prefix(Self.maximumNotes))
+            untoldNotes = texts.count - notes.count
             for problem in reading.problems { errors[problem.reason, default: 0] += 1 }
         case .failure(let error):
             isSuccess = false
+            isPreliminary = false
             failingSince = failingSince ?? time
             self.error = error
             errors[error.reason, default: 0] += 1
             notes = []
+            untoldNotes = 0
         }
     }
 }

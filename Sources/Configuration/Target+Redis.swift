@@ -1,5 +1,6 @@
 internal import Celery
 internal import Redis
+internal import TLS
 
 // Where the broker and RedBeat's Redis are, and how to log in to them.
 
@@ -60,7 +61,7 @@ extension Target {
                         + "?ssl_cert_reqs=required for TLS, or name the addresses by --redis.allowed-nodes"
                 )
             }
-            if address.tls?.verification == RedisTLS.Verification.none {
+            if address.tls?.verification == TLSClientConfiguration.Verification.none {
                 warnings.append("\(address.redacted): any certificate is taken, so others may read along")
             } else if let unused = tls.first, address.tls == nil, !address.servers.isSocket {
                 warnings.append(

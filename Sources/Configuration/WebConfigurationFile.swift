@@ -1,5 +1,7 @@
 package import HTTP
+internal import Passwords
 package import System
+internal import TLS
 internal import YAML
 
 /// The file that `--web.config.file` names: TLS, users and headers, as all of Prometheus's exporters take them.

@@ -1,3 +1,7 @@
+internal import Passwords
+internal import System
+internal import TLS
+
 /// One open connection, as its server sees it. It belongs to the server's thread; `login` and `response` belong to whoever works
 /// them out while the connection is suspended.
 final class HTTPConnection: @unchecked Sendable {

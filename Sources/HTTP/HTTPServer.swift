@@ -1,6 +1,8 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import Passwords
 internal import System
+internal import TLS
 
 /// Serves responses on one listening socket, on a thread of its own.
 ///

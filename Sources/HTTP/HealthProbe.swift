@@ -1,5 +1,6 @@
 internal import Glibc
 internal import System
+internal import TLS
 
 /// Asks an exporter on this machine whether it is healthy, with one plain request, or, where TLS is spoken, for no more than
 /// its certificate: it may want one of its clients. It blocks its thread.

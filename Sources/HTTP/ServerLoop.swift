@@ -1,5 +1,6 @@
 internal import CMicroHTTPD
 internal import Glibc
+internal import Passwords
 internal import Synchronization
 internal import System
 

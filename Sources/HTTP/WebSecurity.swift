@@ -1,4 +1,6 @@
+package import Passwords
 internal import Synchronization
+package import TLS
 
 /// What a web configuration asks of a server.
 package struct WebSecurity: Sendable {

@@ -1,3 +1,5 @@
+internal import TLS
+
 /// Why a text is no address of Redis. The description holds no part of the text that could be a secret.
 package struct RedisAddressError: Error, Equatable, CustomStringConvertible {
     package let description: String
@@ -85,7 +87,7 @@ extension RedisAddress {
         }
         (user, password) = try Self.account(url)
         tls = try Self.tls(url.parameters)
-        if tls == nil, url.scheme == "rediss" { tls = RedisTLS() }
+        if tls == nil, url.scheme == "rediss" { tls = TLSClientConfiguration() }
         if servers.isSocket { tls = nil }
     }
 
@@ -178,9 +180,9 @@ extension RedisAddress {
 
     /// Python's words for what TLS shall check; nil where no parameter speaks of TLS.
     /// Source: redis-py's `SSLConnection`, kombu/utils/url.py.
-    private static func tls(_ parameters: [Substring: String]) throws(RedisAddressError) -> RedisTLS? {
+    private static func tls(_ parameters: [Substring: String]) throws(RedisAddressError) -> TLSClientConfiguration? {
         guard parameters.keys.contains(where: { $0.hasPrefix("ssl_") }) else { return nil }
-        var tls = RedisTLS()
+        var tls = TLSClientConfiguration()
         switch parameters["ssl_cert_reqs"]?.lowercased() {
         // For a client Python's "optional" is the same as "required".
         case nil, "required", "cert_required", "optional", "cert_optional":

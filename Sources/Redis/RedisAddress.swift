@@ -1,3 +1,5 @@
+package import TLS
+
 /// Which Redis to talk to and how to log in.
 package struct RedisAddress: Equatable, Sendable {
     /// How servers work together.
@@ -18,7 +20,7 @@ package struct RedisAddress: Equatable, Sendable {
     package var password: String?
     package var database: Int
     /// Nil for connections without TLS. Unix sockets never use it.
-    package var tls: RedisTLS?
+    package var tls: TLSClientConfiguration?
     /// Other servers, which take the place of this one in turn when it fails (a list in `broker_url`). They have no
     /// alternates of their own.
     package var alternates: [RedisAddress] = []
@@ -30,7 +32,7 @@ package struct RedisAddress: Equatable, Sendable {
         user: String? = nil,
         password: String? = nil,
         database: Int = 0,
-        tls: RedisTLS? = nil
+        tls: TLSClientConfiguration? = nil
     ) {
         self.servers = servers
         self.user = user

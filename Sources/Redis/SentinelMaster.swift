@@ -1,4 +1,5 @@
 internal import System
+internal import TLS
 
 /// The master that sentinels watch, wherever it is at the moment.
 ///
@@ -18,7 +19,7 @@ final class SentinelMaster: RedisTopology {
         self.connector = connector
         var address = connector.address
         (address.user, address.password, address.database) = (sentinels.user, sentinels.password, 0)
-        if let usesTLS = sentinels.usesTLS { address.tls = usesTLS ? address.tls ?? RedisTLS() : nil }
+        if let usesTLS = sentinels.usesTLS { address.tls = usesTLS ? address.tls ?? TLSClientConfiguration() : nil }
         sentinelConnector = RedisConnector(address: address, limits: connector.limits)
         endpoints = sentinels.endpoints
     }

@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 internal import JSON
 internal import Reading
@@ -42,7 +43,7 @@ extension ApplicationStatus {
 extension ApplicationStatus.Beat {
     fileprivate var json: JSONTree {
         .object([
-            ("scheduler", .text(scheduler)),
+            ("scheduler", .text(scheduler.rawValue)),
             ("up", JSONTree(isUp)),
             ("certain", JSONTree(isUp == nil ? nil : !isPreliminary)),
             ("observed", JSONTree(observed)),
@@ -159,7 +160,7 @@ extension CollectorHealth {
             ("failing_since", JSONTree(failingSince)),
             ("reason", JSONTree(error?.reason.rawValue)),
             ("error", JSONTree(errorText)),
-            ("notes", JSONTree(notes) { .text($0.bounded(maximumErrorLength)) }),
+            ("notes", JSONTree(notes) { .text($0.bounded(Self.maximumErrorLength)) }),
         ])
     }
 }
@@ -168,9 +169,11 @@ extension Problem {
     fileprivate var json: JSONTree {
         .object([
             ("severity", .text(severity.rawValue)),
-            ("text", .text(text)),
-            ("advice", .text(advice)),
+            ("text", .text("\(subject): \(text)")),
+            ("advice", .text(details.joined(separator: "; "))),
             ("alert", JSONTree(alert)),
+            ("subject", .text(subject)),
+            ("details", JSONTree(details) { .text($0) }),
         ])
     }
 }

@@ -8,6 +8,7 @@ extension ApplicationStatus {
     ///   - expectedSchedulers: which have to be there, also while there is no sign of them.
     ///   - maximumEntries: entries of a schedule that are listed.
     ///   - search: where a beat was looked for that was not found.
+    ///   - settings: how beats are looked for.
     ///   - time: now, by the exporter's clock.
     package init(
         target: String?,
@@ -15,11 +16,13 @@ extension ApplicationStatus {
         expectedSchedulers: Set<Scheduler>,
         maximumEntries: Int,
         search: BeatSearch? = nil,
+        settings: BeatSettings = BeatSettings(),
         time: Double
     ) {
         let states = snapshot.states
         self.init(target: target, time: time, collectors: snapshot.collectors)
         self.search = search
+        self.settings = settings
         beats = snapshot.collectors.compactMap { collector in
             guard let scheduler = Scheduler(rawValue: collector.name) else { return nil }
             if let state = states.beats[scheduler] {
@@ -28,7 +31,7 @@ extension ApplicationStatus {
                 return Beat(state, of: scheduler, maximumEntries: maximumEntries, age: age)
             }
             let isWatched = expectedSchedulers.contains(scheduler) || collector.hasBroughtState
-            return isWatched && !collector.isSuccess ? Beat(scheduler: scheduler.rawValue, now: time) : nil
+            return isWatched && !collector.isSuccess ? Beat(scheduler: scheduler, now: time) : nil
         }
         queues = states.queues.map { state in
             state.queues.map { Queue(name: Self.shown($0.name), messages: $0.length) }
@@ -93,7 +96,7 @@ extension ApplicationStatus.Beat {
     ///   - maximumEntries: entries that are listed.
     ///   - age: seconds since it was looked at.
     package init(_ state: BeatState, of scheduler: Scheduler, maximumEntries: Int = .max, age: Double = 0) {
-        self.init(scheduler: scheduler.rawValue, observed: state.time, now: state.time + age)
+        self.init(scheduler: scheduler, observed: state.time, now: state.time + age)
         isUp = state.isUp
         isPreliminary = state.isPreliminary
         isNowhere = state.isNowhere

@@ -1,4 +1,4 @@
-internal import Celery
+package import Celery
 package import Collection
 internal import Reading
 
@@ -23,6 +23,8 @@ package struct ApplicationStatus: Equatable, Sendable {
     package var collectors: [CollectorHealth] = []
     /// Where beats were looked for, and what was found instead; nil while none has been missed.
     package var search: BeatSearch?
+    /// How beats are looked for.
+    package var settings = BeatSettings()
     /// Whether the configuration was right when it was last read; nil for an application of the configuration file.
     package var isConfigurationLoaded: Bool?
 }
@@ -30,8 +32,7 @@ package struct ApplicationStatus: Equatable, Sendable {
 extension ApplicationStatus {
     /// One beat, as its scheduler tells of it.
     package struct Beat: Equatable, Sendable {
-        /// `redbeat`, `django`, `evidence` or `ping`.
-        package var scheduler: String
+        package var scheduler: Scheduler
         /// Whether it demonstrably lives; nil when that cannot be told.
         package var isUp: Bool?
         /// Whether another look may soon tell otherwise, because the last one could not see all.
@@ -190,8 +191,8 @@ extension ApplicationStatus {
 
 extension CollectorHealth {
     /// Why the last collection failed, in one line; nil when it did not.
-    var errorText: String? { error?.description.bounded(maximumErrorLength) }
+    var errorText: String? { error?.description.bounded(Self.maximumErrorLength) }
 
     /// Characters of an error or a note that are told.
-    var maximumErrorLength: Int { 1000 }
+    static var maximumErrorLength: Int { 1000 }
 }

@@ -1,9 +1,9 @@
 internal import Glibc
 
 /// Times and durations in words, always the same wherever the exporter runs.
-enum TimeText {
+package enum TimeText {
     /// A duration in its two largest units: `3 s`, `12 min`, `2 h 5 min`, `3 d 4 h`. Negative ones are 0.
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         guard seconds.isFinite, seconds < 1e12 else { return "for ever" }
         let total = Int(max(0, seconds))
         func text(_ large: Int, _ largeUnit: String, _ small: Int, _ smallUnit: String) -> String {
@@ -34,7 +34,7 @@ enum TimeText {
     }
 
     /// With its date: `2026-11-20 14:03:27`.
-    static func utc(_ time: Double) -> String? {
+    package static func utc(_ time: Double) -> String? {
         // The years 0 to 9999.
         guard (-62_167_219_200..<253_402_300_800).contains(time) else { return nil }
         var seconds = time_t(time.rounded(.down))

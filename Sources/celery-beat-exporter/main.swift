@@ -1,7 +1,9 @@
+internal import Check
 internal import Configuration
 internal import Glibc
 internal import HTTP
 internal import Logging
+internal import Watching
 
 /// Says in one line why the program ends.
 func complain(_ line: String) {

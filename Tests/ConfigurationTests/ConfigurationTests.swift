@@ -145,6 +145,17 @@ import Testing
         #expect(PrometheusDuration.parse(text) == nil)
     }
 
+    @Test func durationsAsText() {
+        let texts = [0, 0.9, 8, 60, 89.9, 1498, 3600, 3605, 63_623, 86_400 * 9 + 3600, -5, .infinity, .nan].map {
+            PrometheusDuration.text(seconds: $0)
+        }
+        #expect(
+            texts == [
+                "0s", "0s", "8s", "1m", "1m29s", "24m58s", "1h", "1h", "17h40m", "1w2d", "5s", "31709791y51w", "0s",
+            ]
+        )
+    }
+
     @Test func schedulers() throws {
         let both = ["--broker.url", "redis://", "--database.url", "postgresql://h/d"]
         func target(_ arguments: String...) throws -> Target {

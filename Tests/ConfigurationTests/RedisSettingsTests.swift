@@ -1,5 +1,6 @@
 import Celery
 import Redis
+import TLS
 import Testing
 
 @testable import Configuration
@@ -48,7 +49,7 @@ import Testing
         #expect(named.warnings.isEmpty)
 
         let trusting = try target(["broker.url": url, "redis.tls-skip-verify": ""])
-        #expect(trusting.broker?.redis?.tls?.verification == RedisTLS.Verification.none)
+        #expect(trusting.broker?.redis?.tls?.verification == TLSClientConfiguration.Verification.none)
         #expect(trusting.warnings == ["rediss://h:6379/0: any certificate is taken, so others may read along"])
 
         let distrusting = try target(["broker.url": "rediss://h?ssl_cert_reqs=none", "no-redis.tls-skip-verify": ""])

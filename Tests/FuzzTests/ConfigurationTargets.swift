@@ -3,6 +3,7 @@ import YAML
 
 @testable import Configuration
 @testable import HTTP
+@testable import Passwords
 @testable import Postgres
 @testable import Redis
 @testable import celery_beat_exporter

@@ -2,11 +2,13 @@ import Collection
 import Exposition
 import JSON
 import Logging
+import Passwords
 import System
 
 @testable import Celery
 @testable import Configuration
 @testable import HTTP
+@testable import Serving
 @testable import celery_beat_exporter
 
 /// What clients send, and what they and the log are told.

@@ -4,7 +4,6 @@ import struct Foundation.URL
 @testable import Celery
 @testable import Configuration
 @testable import TimeZones
-@testable import celery_beat_exporter
 
 /// Crontabs, zones and durations.
 let timeTargets = [

@@ -2,6 +2,7 @@ import Exposition
 import Glibc
 import JSON
 import Redis
+import System
 
 @testable import Celery
 @testable import Metrics

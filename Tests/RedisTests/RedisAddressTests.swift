@@ -1,4 +1,5 @@
 import Redis
+import TLS
 import Testing
 
 @Suite struct RedisAddressTests {
@@ -82,10 +83,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("rediss://h", RedisTLS()),
+        ("rediss://h", TLSClientConfiguration()),
         ("redis://h", nil),
-        ("redis://h?ssl_cert_reqs=required", RedisTLS()),
-        ("sentinel://h?ssl_cert_reqs=CERT_OPTIONAL;sentinel://i", RedisTLS()),
+        ("redis://h?ssl_cert_reqs=required", TLSClientConfiguration()),
+        ("sentinel://h?ssl_cert_reqs=CERT_OPTIONAL;sentinel://i", TLSClientConfiguration()),
         ("redis-cluster://h?ssl_check_hostname=false", tls(.anyName)),
         ("rediss://h?ssl_check_hostname=true&ssl_cert_reqs=none", tls(.none)),
         ("rediss://h?ssl_cert_reqs=CERT_NONE&ssl_check_hostname=False", tls(.none)),
@@ -95,12 +96,14 @@ import Testing
         ),
         ("unix:///run/redis.sock?ssl_cert_reqs=required", nil),
     ])
-    func tlsAsPythonSaysIt(url: String, expected: RedisTLS?) throws {
+    func tlsAsPythonSaysIt(url: String, expected: TLSClientConfiguration?) throws {
         #expect(try RedisAddress(url: url).tls == expected)
     }
 
-    private static func tls(_ verification: RedisTLS.Verification, _ files: String...) -> RedisTLS {
-        var tls = RedisTLS()
+    private static func tls(_ verification: TLSClientConfiguration.Verification, _ files: String...)
+        -> TLSClientConfiguration
+    {
+        var tls = TLSClientConfiguration()
         tls.verification = verification
         if files.count == 4 {
             (tls.caFile, tls.caFolder, tls.certificateFile, tls.keyFile) = (files[0], files[1], files[2], files[3])

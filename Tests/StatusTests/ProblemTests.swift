@@ -1,7 +1,8 @@
-import Collection
+import Reading
 import Testing
 
 @testable import Celery
+@testable import Collection
 @testable import Status
 
 @Suite struct ProblemTests {
@@ -16,7 +17,9 @@ import Testing
     }
 
     private func problems(_ states: ObservedStates, _ collectors: [CollectorHealth]) -> [String] {
-        Samples.status(states, collectors).problems.map { "\($0.severity) \($0.alert ?? "-"): \($0.text)" }
+        Samples.status(states, collectors).problems.map {
+            "\($0.severity) \($0.alert ?? "-"): \($0.subject): \($0.text)"
+        }
     }
 
     @Test func whereAllIsWellThereAreNone() {
@@ -26,42 +29,40 @@ import Testing
     @Test func aDeadBeat() {
         func dead(_ scheduler: Scheduler, _ lock: LockState? = nil) -> [String] {
             problems(
-                [scheduler: Samples.beat(isUp: false) { $0.lock = lock }],
+                [
+                    scheduler: Samples.beat(isUp: false) { beat in
+                        beat.lock = lock
+                        beat.deadline = Samples.observed
+                    }
+                ],
                 [Samples.reading(scheduler.rawValue, "redbeat")]
             )
         }
+        let missed = "last sign of life 10 s ago, next was due 1 s ago"
         #expect(
             dead(.redbeat, Samples.lock(isHeld: true, timeToLive: 724)) == [
-                "critical CeleryBeatOverdue: The beat of redbeat is dead, hangs or is cut off. "
-                    + "Its lock keeps others out for another 12 min."
-            ]
-        )
-        #expect(
-            dead(.redbeat, Samples.lock(isHeld: true)) == [
-                "critical CeleryBeatOverdue: The beat of redbeat is dead, hangs or is cut off. "
-                    + "Its lock keeps others out until somebody deletes it."
+                "critical CeleryBeatOverdue: redbeat: beat is dead, hung or cut off: \(missed)"
             ]
         )
         #expect(
             dead(.redbeat, Samples.lock(isHeld: false)) == [
-                "critical CeleryBeatLockMissing: No beat of redbeat holds the lock, so none sends periodic tasks."
+                "critical CeleryBeatLockMissing: redbeat: no beat holds the lock redbeat::lock"
             ]
         )
         #expect(
             dead(.django) == [
-                "critical CeleryBeatOverdueWithoutLock: The beat of django has missed its deadline: "
-                    + "it is dead, hangs or is cut off."
+                "critical CeleryBeatOverdueWithoutLock: django: beat is dead, hung or cut off: \(missed)"
             ]
         )
         #expect(
             dead(.evidence) == [
-                "critical CeleryBeatOverdueWithoutLock: None of the tasks that beat should send is seen to run: "
-                    + "it does not send them, or no worker runs them."
+                "critical CeleryBeatOverdueWithoutLock: evidence: none of the expected tasks ran in time: \(missed)"
             ]
         )
         #expect(
             dead(.ping) == [
-                "critical CeleryBeatOverdueWithoutLock: No beat answers pings: it is dead or hangs, or does not hear the broker."
+                "critical CeleryBeatOverdueWithoutLock: ping: no beat answers to pings: it is dead or hangs, "
+                    + "or does not hear the broker"
             ]
         )
     }
@@ -69,8 +70,20 @@ import Testing
     @Test func aBeatThatIsNotJudgedYet() {
         #expect(
             problems([.redbeat: Samples.beat(isUp: nil)]) == [
-                "warning -: The beat of redbeat has not been watched for long enough to tell whether it is alive."
+                "warning -: redbeat: whether beat is alive cannot be told yet"
             ]
+        )
+        #expect(
+            problems([.evidence: Samples.beat(isUp: nil)], [Samples.reading("evidence", "database")]) == [
+                "warning -: evidence: none of the expected tasks has run, or been due for as long as the table knows"
+            ]
+        )
+        // The reader has said why beat cannot be seen.
+        var standby = CollectorHealth(name: "django", source: "database")
+        let problem = SourceProblem(.server, "the database is a standby; give --database.url of the primary")
+        standby.note(.success(Reading(1, problems: [problem])), at: Samples.now)
+        #expect(
+            problems([.django: Samples.beat(isUp: nil)], [standby]) == ["warning -: django: the database is a standby"]
         )
     }
 
@@ -81,23 +94,58 @@ import Testing
         ]
         #expect(
             problems([:], collectors) == [
-                "critical CeleryRedisDown: The source redbeat cannot be read (redbeat): connect to redbeat:1: refused.",
-                "critical CeleryRedisDown: The source broker cannot be read (queues): connect to broker:1: refused.",
-                "warning CeleryDatabaseDown: The source database cannot be read (tasks, workers): "
-                    + "connect to database:1: refused.",
+                "critical CeleryRedisDown: redbeat redis: connect to redbeat:1: refused",
+                "critical CeleryRedisDown: broker: connect to broker:1: refused",
+                "warning CeleryDatabaseDown: database: connect to database:1: refused",
             ]
         )
+        // Where others of the source are spared, its readers are named.
+        #expect(
+            problems([:], collectors + [Samples.reading("pipelines", "database")]).last
+                == "warning CeleryDatabaseDown: tasks, workers: connect to database:1: refused"
+        )
+        // One Redis is both.
+        var redis = [
+            CollectorHealth(name: "redbeat", source: "redbeat"), CollectorHealth(name: "queues", source: "broker"),
+        ]
+        for index in redis.indices {
+            redis[index].note(Result<Reading<Int>, SourceError>.failure(SourceError(.connect, "refused")), at: 1)
+        }
+        #expect(problems([:], redis) == ["critical CeleryRedisDown: broker: refused"])
         #expect(
             problems([:], [Samples.failing("django", "database")]) == [
-                "critical CeleryBeatDatabaseDown: The source database cannot be read (django): connect to database:1: refused."
+                "critical CeleryBeatDatabaseDown: database: connect to database:1: refused"
             ]
         )
         // Nobody knows of a beat there.
         #expect(
             problems([:], [Samples.failing("django", "database", hasWorked: false)]) == [
-                "warning CeleryDatabaseDown: The source database cannot be read (django): connect to database:1: refused."
+                "warning CeleryDatabaseDown: database: connect to database:1: refused"
             ]
         )
+    }
+
+    /// Where and how it was asked the server's own line tells.
+    @Test func whatMayNotBeReadSaysWhatItLacks() {
+        var tasks = CollectorHealth(name: "tasks", source: "database")
+        let denied = SourceError(.permission, "query PostgreSQL at h, database d: SQLSTATE 42501: no; run: GRANT x")
+        tasks.note(Result<Reading<Int>, SourceError>.failure(denied), at: 1)
+        let status = Samples.status([:], [tasks, Samples.reading("workers", "database")])
+        #expect(
+            status.problems == [
+                Problem(.warning, "tasks", "no", ["run: GRANT x"], cause: .access, alert: "CeleryDatabaseDown")
+            ]
+        )
+    }
+
+    @Test func whatReadersTellIsBounded() {
+        var queues = CollectorHealth(name: "queues", source: "broker")
+        let problems = (0..<100).map { SourceProblem(.malformed, "p\($0); q") }
+        queues.note(.success(Reading(1, problems: problems, advice: ["a"])), at: 1)
+        let told = Samples.status([:], [queues]).problems
+        #expect(told.count == CollectorHealth.maximumNotes + 1)
+        #expect(told.first == Problem(.warning, "queues", "p0", ["q"]))
+        #expect(told.last == Problem(.warning, "queues", "and 91 more problems like these"))
     }
 
     @Test func aLivingBeatWithTroubles() {
@@ -108,10 +156,10 @@ import Testing
         }
         #expect(
             problems([.redbeat: beat]) == [
-                "critical CeleryBeatDuplicated: 2 beats of redbeat are at work, and each sends every periodic task.",
-                "critical CeleryBeatScheduleEmpty: The schedule of redbeat is empty, so beat has nothing to send.",
-                "warning CeleryClockSkew: The clock of the beat of redbeat is 1 min 1 s behind its source's.",
-                "warning -: Entries of redbeat that cannot be decoded: 3.",
+                "critical CeleryBeatDuplicated: redbeat: 2 beats at once, and each sends every task",
+                "critical CeleryBeatScheduleEmpty: redbeat: the schedule is empty, so nothing is sent",
+                "warning CeleryClockSkew: redbeat: beat's clock is 1 min 1 s or more behind that of Redis",
+                "warning -: redbeat: 3 entries cannot be read",
             ]
         )
     }
@@ -120,8 +168,8 @@ import Testing
         let schedule = Samples.schedule((0..<7).map { Samples.entry("e\($0)", "t", overdue: Double($0) * 60) })
         #expect(
             problems([.redbeat: Samples.beat(isUp: true) { $0.schedule = schedule }]) == [
-                "warning CeleryBeatEntryOverdue: Beat lives, but entries of redbeat are late: "
-                    + "e6 (6 min), e5 (5 min), e4 (4 min), e3 (3 min), e2 (2 min) and 1 more."
+                "warning CeleryBeatEntryOverdue: redbeat: 6 entries are late: "
+                    + "e6 by 6 min, e5 by 5 min, e4 by 4 min, e3 by 3 min, e2 by 2 min and 1 more"
             ]
         )
         // What a dead beat does not do is no news.
@@ -144,12 +192,57 @@ import Testing
         }
         #expect(
             problems(states, []) == [
-                "warning CeleryTaskSuccessRatioLow: Fewer than 90 % of what ended within 5m succeeded: a (50 %), b (89.9 %).",
-                "warning CeleryUnackedTooOld: A message was delivered 1 h 5 min ago and never acknowledged, "
-                    + "and nobody delivers it again.",
-                "warning -: Workers that said they are online have been silent for more than 5 minutes: w.",
-                "warning -: The configuration is wrong as it stands now; the exporter goes on with the one before.",
+                "warning CeleryTaskSuccessRatioLow: tasks: fewer than 90 % of what ended within 5m succeeded: "
+                    + "a (50 %), b (89.9 %)",
+                "warning -: queues: no queues were found",
+                "warning CeleryUnackedTooOld: queues: a message was delivered 1 h 5 min ago and never acknowledged, "
+                    + "and nobody delivers it again",
+                "warning -: workers: workers that said they are online have been silent for more than 5 minutes: w",
+                "warning -: settings: the configuration is wrong as it stands now; the exporter goes on with the one before",
             ]
+        )
+    }
+
+    @Test(
+        arguments: [
+            ("a", "a", []), ("a; b", "a", ["b"]), ("a; b; c", "a", ["b; c"]),
+            ("a; b; run: CREATE x; CREATE y", "a", ["b", "run: CREATE x; CREATE y"]),
+            ("a; run: CREATE x; CREATE y", "a", ["run: CREATE x; CREATE y"]), ("", "", []), ("; ", "; ", []),
+        ] as [(String, String, [String])]
+    )
+    func whatReadersPutInOneLine(line: String, text: String, details: [String]) {
+        let parts = Problem.parts(of: line)
+        #expect(parts.text == text && parts.details == details)
+    }
+
+    @Test func aBeatThatIsNowhere() {
+        var search = BeatSearch()
+        search.lookedFor = ["RedBeat here"]
+        let beat = Samples.beat(isUp: false) { $0.isNowhere = true }
+        let start = "start beat, or correct the settings that say where it is"
+        func details(_ search: BeatSearch?) -> [String]? {
+            var status = Samples.status([.redbeat: beat], [Self.redis])
+            status.search = search
+            return status.problems.first { $0.cause == .missingBeat }?.details
+        }
+        #expect(details(nil) == [start])
+        #expect(details(search) == ["looked for RedBeat here", "and found none elsewhere", start])
+        search.gaps = ["database 3: NOPERM"]
+        #expect(
+            details(search) == ["looked for RedBeat here", "could not be looked through: database 3: NOPERM", start]
+        )
+        search.places = [BeatSearch.Place("RedBeat there", setting: "--x=y")]
+        #expect(
+            details(search) == [
+                "there is RedBeat there; if it is yours", "set: --x=y", "looked for RedBeat here",
+                "could not be looked through: database 3: NOPERM",
+            ]
+        )
+        // Nobody expects one.
+        var status = Samples.status([:], [Self.redis])
+        status.search = search
+        #expect(
+            status.problems.map(\.text) == ["no beat was found, and none is expected: no alert about beat can fire"]
         )
     }
 }

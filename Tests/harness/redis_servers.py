@@ -70,8 +70,8 @@ class Sentinel(Process):
             f"requirepass {own_password}",
             f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 2",
             f"sentinel auth-pass {MASTER} {password}",
-            # A master that stands still for as long as a busy machine may let it is not down.
-            f"sentinel down-after-milliseconds {MASTER} 8000",
+            # A master that stands still for a moment, as a busy machine may let it, is not down.
+            f"sentinel down-after-milliseconds {MASTER} 4000",
             f"sentinel failover-timeout {MASTER} 6000",
         ]
         configuration.write_text("\n".join(lines) + "\n")

@@ -151,6 +151,17 @@ def database(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture
+def owner_url(database_url: str) -> Iterator[str]:
+    """A new database for its owner, who is no superuser: of one the exporter warns."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE owner LOGIN PASSWORD 'owner'")
+        connection.execute("ALTER DATABASE test OWNER TO owner")
+        yield f"postgresql://owner:owner@{database_url.rpartition('@')[2]}"
+        connection.execute("ALTER DATABASE test OWNER TO celery")
+        connection.execute("DROP OWNED BY owner CASCADE; DROP ROLE owner")
+
+
+@pytest.fixture
 def reader_url(database: psycopg.Connection, database_url: str) -> Iterator[str]:
     """The same database for a role `reader` that may read no more than it is granted."""
     database.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")

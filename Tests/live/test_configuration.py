@@ -417,22 +417,12 @@ def test_database_alone(exporter: Callable[..., Exporter], database_url: str) ->
     assert not [name for name in families(metrics) if name.startswith(beat_and_queues)]
 
 
-@pytest.mark.parametrize(
-    ("library", "setting"),
-    [
-        ("libpq.so.5", "--database.url=postgresql://localhost/shop"),
-        ("libssl.so.3", "--broker.url=rediss://localhost"),
-    ],
-)
-def test_a_library_is_missed_only_where_it_is_needed(
-    library: str, setting: str, tmp_path: Path
-) -> None:
-    (tmp_path / library).touch()  # found before the real one
+def test_a_library_is_missed_only_where_it_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "libpq.so.5").touch()  # found before the real one
     searched = {"LD_LIBRARY_PATH": str(tmp_path)}
 
-    assert re.search(
-        rf"{re.escape(library)}.*; install .*Debian: lib", refusal(setting, **searched)
-    )
+    line = refusal("--database.url=postgresql://localhost/shop", **searched)
+    assert re.search(r"libpq\.so\.5.*; install .*Debian: lib", line)
     assert program("--config.check", "--broker.url=redis://localhost", **searched).returncode == 0
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stack import Exporter
 
 FAILOVER_SECONDS = 180.0  # longest wait for one
-EVERY = 8  # seconds, the interval of the one entry: longer than a failover
+EVERY = 15  # seconds, the interval of the one entry: longer than a failover
 SENTINEL_FLAGS = (
     *FLAGS,
     "--collect.timeout=10s",

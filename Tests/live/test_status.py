@@ -21,7 +21,7 @@ import redis
 from contents import QUEUE, TASK, fill_database, fill_redis
 from http_requests import SECONDS, ask
 from readers_application import by_label, value
-from redbeat_samples import FLAGS, SUCCEED
+from redbeat_samples import FLAGS, LONG_LOCK, SUCCEED
 from servers import PostgresServer, RedisServer, wait_until
 from stack import PROJECT, Exporter, fetch
 
@@ -66,18 +66,22 @@ def served(
         client.flushall()
     fill_redis(shared_redis.url, HOSTILE_NAMES)
     with psycopg.connect(shared_postgres.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {database}")
+        connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {database}")
         url = f"{shared_postgres.url.rpartition('/')[0]}/{database}"
         fill_database(url)
         exporter = Exporter(
             tmp_path_factory.mktemp("served_status"),
             "--collect.interval=1h",
-            environment={"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
+            environment={
+                "CELERY_BROKER_URL": shared_redis.url,
+                "DATABASE_URL": url,
+                "CELERY_BEAT_EXPORTER_COLLECT_TIMEOUT": "60s",
+            },
         )
         with exporter:
             yield exporter
-        connection.execute(f"DROP DATABASE {database}")
+        connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 def test_it_says_what_the_metrics_say(served: Exporter) -> None:
@@ -127,7 +131,8 @@ def test_it_says_what_the_metrics_say(served: Exporter) -> None:
     assert task["success_ratios"] == {"5m": 1, "1h": 1}
     successes = by_label(metrics, "celery_beat_exporter_collector_success", "collector")
     assert {one["collector"]: one["success"] for one in told["collectors"]} == successes
-    assert told["problems"] == []
+    # Its role is that of the server's owner.
+    assert ["superuser" in problem["text"] for problem in told["problems"]] == [True]
     assert told["target"] is None
     assert told["targets"] == {}
 
@@ -214,32 +219,38 @@ def test_many_viewers_share_an_answer(served: Exporter) -> None:
         assert len(times) <= time.monotonic() - start + 2
 
 
+def alerts(told: dict[str, Any]) -> list[str]:
+    """Those that fire when what is wrong lasts."""
+    return [problem["alert"] for problem in told["problems"] if problem["alert"]]
+
+
 def test_a_beat_that_lives_and_dies(
     redis_url: str, application: Applications, exporter: Exporters
 ) -> None:
     shop = application(
         broker_url=redis_url,
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
     told = status(watcher)
     assert told["beat"]["active"] is False
     assert told["beat"]["lock_ttl"] is None
-    assert [problem["alert"] for problem in told["problems"]] == ["CeleryBeatLockMissing"]
+    assert alerts(told) == ["CeleryBeatLockMissing"]
 
     beat = shop.beat()
     told = active_is(watcher, True)
-    assert 0 < told["beat"]["lock_ttl"] <= 10
-    assert told["problems"] == []
+    assert 0 < told["beat"]["lock_ttl"] <= LONG_LOCK
+    assert alerts(told) == []
     wait_until(
         lambda: status(watcher)["beat"]["schedulers"][0]["entries"][0]["last_run"], SECONDS, "a run"
     )
 
     beat.kill()
     told = active_is(watcher, False)
-    assert 0 < told["beat"]["lock_ttl"] < 10
-    assert [problem["alert"] for problem in told["problems"]] == ["CeleryBeatOverdue"]
+    assert 0 < told["beat"]["lock_ttl"] < LONG_LOCK
+    assert alerts(told) == ["CeleryBeatOverdue"]
     assert told["problems"][0]["severity"] == "critical"
 
 
@@ -268,7 +279,7 @@ def test_a_dead_source_is_told_in_words(
         assert one["reason"] in {"connect", "connection_lost"}
         assert f"127.0.0.1:{own_redis.port}" in one["error"]
         assert one["last_success"] <= one["failing_since"] <= told["time"]
-    assert [problem["alert"] for problem in told["problems"]] == ["CeleryRedisDown"] * 2
+    assert set(alerts(told)) == {"CeleryRedisDown"}
     page = ask(watcher, "GET", "/")[1].decode()
     assert "Nobody can tell whether beat is alive" in page
     assert "CeleryRedisDown" in page
@@ -276,7 +287,7 @@ def test_a_dead_source_is_told_in_words(
     own_redis.start()
     fill_redis(own_redis.url)
     told = active_is(watcher, True)
-    wait_until(lambda: status(watcher)["problems"] == [], SECONDS, "no problem")
+    wait_until(lambda: not alerts(status(watcher)), SECONDS, "no problem")
 
 
 def test_what_spoils_a_part_is_told(
@@ -287,7 +298,9 @@ def test_what_spoils_a_part_is_told(
     watcher = exporter(CELERY_BROKER_URL=redis_url)
     (note,) = [note for one in status(watcher)["collectors"] for note in one["notes"]]
     assert "redbeat::lock has no end" in note
-    assert note in ask(watcher, "GET", "/")[1].decode().replace("&#39;", "'")
+    page = ask(watcher, "GET", "/")[1].decode().replace("&#39;", "'")
+    for line in note.split("; "):
+        assert line in page
 
 
 def test_no_secret_is_told(exporter: Exporters) -> None:

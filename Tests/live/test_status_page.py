@@ -12,7 +12,7 @@ import redis
 from chromium import Chromium, Page
 from contents import TASK, fill_database, fill_redis
 from readers_application import collected
-from redbeat_samples import FLAGS, SUCCEED, beat_is
+from redbeat_samples import FLAGS, LONG_LOCK, SUCCEED, beat_is
 from servers import RedisServer, wait_until
 from stack import Exporter
 
@@ -130,13 +130,11 @@ def check_readable(page: Page) -> None:
 
 
 @pytest.fixture
-def filled(redis_url: str, database_url: str, exporter: Exporters) -> Exporter:
+def filled(redis_url: str, owner_url: str, exporter: Exporters) -> Exporter:
     """An exporter of an application that looks alive."""
     fill_redis(redis_url)
-    fill_database(database_url)
-    return exporter(
-        "--collect.interval=200ms", CELERY_BROKER_URL=redis_url, DATABASE_URL=database_url
-    )
+    fill_database(owner_url)
+    return exporter("--collect.interval=200ms", CELERY_BROKER_URL=redis_url, DATABASE_URL=owner_url)
 
 
 def test_alive(page: Page, filled: Exporter) -> None:
@@ -231,14 +229,15 @@ def test_a_beat_that_dies_before_the_readers_eyes(
     shop = application(
         broker_url=redis_url,
         beat_max_loop_interval=2,
+        redbeat_lock_timeout=LONG_LOCK,
         beat_schedule={"often": {"task": SUCCEED, "schedule": 1}},
     )
     beat = shop.beat()
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=2s", CELERY_BROKER_URL=redis_url)
     page.open(watcher.url)
     beat_is(watcher, 1, 10)
-    refreshed(page)
-    assert page.evaluate(HEADLINE) == "● Beat is alive"
+    hurry(page)
+    page.wait_for(f"{HEADLINE} === '● Beat is alive'", REFRESH_SECONDS)
 
     beat.kill()
     beat_is(watcher, 0, 20)

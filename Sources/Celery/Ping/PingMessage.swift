@@ -1,5 +1,6 @@
 internal import Glibc
 internal import JSON
+internal import System
 
 /// Celery's ping, as its remote control sends it. Source: kombu/pidbox.py, `Mailbox._publish` and `Node.handle_message`;
 /// kombu/transport/virtual/base.py for the envelope.

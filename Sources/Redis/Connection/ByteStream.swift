@@ -1,23 +1,24 @@
 internal import System
+internal import TLS
 
 /// Bytes to and from one server, through TLS where the address says so. Everything ends by a deadline.
 final class ByteStream {
     private let socket: Socket
-    private let session: TLSSession?
+    private let session: TLSClientSession?
 
     /// Connects, and shakes hands when `tls` is given.
-    init(to endpoint: RedisEndpoint, tls: RedisTLS?, until deadline: Deadline) throws(StreamError) {
+    init(to endpoint: RedisEndpoint, tls: TLSClientConfiguration?, until deadline: Deadline) throws(StreamError) {
         socket = try Socket(connectingTo: endpoint, until: deadline)
         guard let tls, case .tcp(let host, _) = endpoint else {
             session = nil
             return
         }
-        let session = try TLSSession(over: socket.descriptor, with: tls, host: host)
+        let session = try TLSClientSession(over: socket.descriptor, with: tls, host: host)
         self.session = session
         try shakeHands(session, until: deadline)
     }
 
-    private func shakeHands(_ session: TLSSession, until deadline: Deadline) throws(StreamError) {
+    private func shakeHands(_ session: TLSClientSession, until deadline: Deadline) throws(StreamError) {
         do throws(StreamError) {
             _ = try transfer(until: deadline) { session.handshake() }
         } catch .timeout {

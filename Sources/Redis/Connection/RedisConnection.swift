@@ -1,5 +1,6 @@
 internal import CHiredis
 internal import System
+internal import TLS
 
 /// Bounds of every conversation with Redis.
 package struct RedisLimits: Sendable {
@@ -43,7 +44,7 @@ final class RedisConnection {
     init(
         to endpoint: RedisEndpoint,
         name: String,
-        tls: RedisTLS?,
+        tls: TLSClientConfiguration?,
         limits: RedisLimits,
         until deadline: Deadline
     ) throws(RedisError) {

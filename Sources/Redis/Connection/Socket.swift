@@ -1,24 +1,6 @@
 internal import Glibc
 internal import System
-
-/// What one try to move bytes came to.
-enum Transfer {
-    /// So many bytes were moved, at least one.
-    case moved(Int)
-    case mustWaitToRead
-    case mustWaitToWrite
-    /// The peer has ended the conversation.
-    case ended
-    case failed(StreamError)
-}
-
-/// Why bytes cannot be moved.
-enum StreamError: Error {
-    case connect(String)
-    case tls(String)
-    case timeout
-    case lost(String)
-}
+internal import TLS
 
 /// One connected socket. It never blocks but in `wait`.
 final class Socket {

@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 
 /// A part of the page with a heading.
@@ -59,16 +60,25 @@ extension StatusPage {
     }
 
     private func item(_ problem: Problem) -> Markup {
-        let alert: Markup = problem.alert.map { " Alert when it lasts: <code>\($0)</code>." } ?? ""
         let (style, symbol, word): (Markup, Markup, Markup) =
             switch problem.severity {
             case .critical: ("bad", "✕", "Critical")
             case .warning: ("warning", "▲", "Warning")
             }
+        let alert: [Markup] = problem.alert.map { ["Alert when it lasts: <code>\($0)</code>"] } ?? []
+        let lines = (problem.details.map(line) + alert).map { "<p>\($0)</p>" as Markup }
         return """
-            <li><b class="\(style)"><span aria-hidden="true">\(symbol)</span> \(word)</b> <bdi>\(problem.text)</bdi>
-            <p>\(problem.advice)\(alert)</p></li>
+            <li><b class="\(style)"><span aria-hidden="true">\(symbol)</span> \(word)</b> <bdi>\(problem.subject): \(problem.text)</bdi>
+            \(Markup(lines, separator: "\n"))</li>
             """
+    }
+
+    /// A command or a setting as what can be copied, and all else as text.
+    private func line(_ detail: String) -> Markup {
+        for prefix in [Problem.command, Problem.setting] where detail.hasPrefix(prefix) {
+            return "\(prefix)<code>\(String(detail.dropFirst(prefix.count)))</code>"
+        }
+        return "<bdi>\(detail)</bdi>"
     }
 
     // MARK: Beat
@@ -88,7 +98,7 @@ extension StatusPage {
             case .unknown: "<span class=\"warning\"><span aria-hidden=\"true\">?</span> not known</span>"
             }
         let all = [
-            facts("Scheduler", "\(beat.scheduler)"),
+            facts("Scheduler", "\(beat.scheduler.rawValue)"),
             facts("State", state),
             facts("Last sign of life", moment(beat.heartbeat)),
             facts("Next sign of life due", due(beat.deadline, of: beat)),
@@ -101,7 +111,7 @@ extension StatusPage {
             facts("Looked at", moment(beat.observed)),
         ]
         return PageSection(
-            id: "beat-\(beat.scheduler)",
+            id: "beat-\(beat.scheduler.rawValue)",
             heading: "Beat\(ofScheduler(beat))",
             content: "<dl>\n\(Markup(all.compactMap(\.self), separator: "\n"))\n</dl>"
         )
@@ -133,7 +143,7 @@ extension StatusPage {
         ].compactMap(\.self)
         let heading = "Schedule\(ofScheduler(beat)): \(number(count)) \(count == 1 ? "entry" : "entries")"
         return table(
-            "schedule-\(beat.scheduler)",
+            "schedule-\(beat.scheduler.rawValue)",
             others.isEmpty ? heading : "\(heading), \(others.joined(separator: ", "))",
             ["Entry", "State", "Last run", "Next run", "Late by"],
             beat.entries.map { entry in
@@ -236,12 +246,10 @@ extension StatusPage {
                         : "<span class=\"bad\"><span aria-hidden=\"true\">✕</span> cannot be read</span>"
                 let since: Markup =
                     collector.failingSince.map { "For \(TimeText.duration(status.time - $0)): " } ?? ""
-                let error: [Markup] = collector.errorText.map { ["\(since)<bdi>\($0)</bdi>"] } ?? []
-                let notes: [Markup] = collector.notes.map { "<bdi>\($0.bounded(collector.maximumErrorLength))</bdi>" }
                 return [
                     "\(collector.name) <small>(\(collector.source ?? ""))</small>", state,
                     collector.lastSuccess.map { moment($0, status.time) } ?? "never",
-                    error.isEmpty && notes.isEmpty ? "–" : Markup(error + notes, separator: "<br>"),
+                    collector.errorText.map { "\(since)<bdi>\($0)</bdi>" } ?? "–",
                 ]
             }
         )
@@ -251,7 +259,7 @@ extension StatusPage {
 
     /// Tells the parts of several schedulers apart.
     private func ofScheduler(_ beat: ApplicationStatus.Beat) -> String {
-        status.beats.count > 1 ? " of \(beat.scheduler)" : ""
+        status.beats.count > 1 ? " of \(beat.scheduler.rawValue)" : ""
     }
 
     /// A section with a table, whose rows a phone shows as cards. The first column says what a row is about.

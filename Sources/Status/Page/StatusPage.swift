@@ -1,3 +1,4 @@
+internal import Celery
 internal import Collection
 
 /// The page at `/`: what whoever is on call opens first.
@@ -121,31 +122,20 @@ package struct StatusPage {
     private var lead: [Markup] {
         guard status.beats.isEmpty else {
             return status.beats.map { beat in
-                let name: Markup = status.beats.count > 1 ? "<b>\(beat.scheduler)</b>: " : ""
+                let name: Markup = status.beats.count > 1 ? "<b>\(beat.scheduler.rawValue)</b>: " : ""
                 return name + lead(of: beat)
             }
         }
         return switch status.verdict {
         case .pending: ["The sources have not answered yet."]
         case .unknown: ["What could tell of it cannot be read."]
-        default:
-            ["There is no sign of any. <code>--beat.scheduler</code> names those that must be there."] + searched
+        default: ["There is no sign of any. <code>--beat.scheduler</code> names those that must be there."]
         }
-    }
-
-    /// Where beats were looked for that were not found, and what is there instead.
-    private var searched: [Markup] {
-        guard let search = status.search else { return [] }
-        func lines<Line>(_ lines: [Line], _ markup: (Line) -> Markup) -> [Markup] {
-            lines.prefix(BeatSearch.maximumLines).map(markup)
-        }
-        return lines(search.lookedFor) { "Looked for: <bdi>\($0)</bdi>." }
-            + lines(search.places) { "There is <bdi>\($0.text)</bdi>: set <code>\($0.setting)</code> if it is yours." }
-            + lines(search.gaps) { "Could not be looked through: <bdi>\($0)</bdi>." }
     }
 
     private func lead(of beat: ApplicationStatus.Beat) -> Markup {
-        if let collector = status.collectors.first(where: { $0.name == beat.scheduler }), beat.observed == nil {
+        if let collector = status.collectors.first(where: { $0.name == beat.scheduler.rawValue }), beat.observed == nil
+        {
             guard let since = collector.failingSince else { return "What tells of it has not answered yet." }
             return "What tells of it became unreadable \(moment(since, status.time))."
         }

@@ -1,9 +1,7 @@
-internal import Collection
 internal import Configuration
 internal import Glibc
 internal import JSON
 internal import Logging
-internal import Status
 internal import System
 
 /// Makes one line of each event, in logfmt or JSON.

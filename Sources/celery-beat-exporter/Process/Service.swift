@@ -2,6 +2,9 @@ internal import Configuration
 internal import Glibc
 internal import HTTP
 internal import Logging
+internal import Passwords
+internal import Serving
+internal import Watching
 
 /// The running program: the exporter, its servers, and the signals that they obey.
 struct Service {
@@ -106,7 +109,7 @@ struct Service {
     static func blockSignals() {
         var signals = signals
         pthread_sigmask(SIG_BLOCK, &signals, nil)
-        // OpenSSL and libpq write to sockets whose peer may be gone.
+        // libpq writes to sockets whose peer may be gone.
         Glibc.signal(SIGPIPE, SIG_IGN)
     }
 

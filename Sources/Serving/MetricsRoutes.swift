@@ -1,0 +1,50 @@
+internal import Configuration
+internal import HTTP
+internal import Synchronization
+internal import Watching
+
+/// The metrics of every application that is watched.
+final class MetricsRoutes: Sendable {
+    private struct Page {
+        /// What it shows: a reload may put another in its place.
+        let target: RunningTarget
+        let page: MetricsPage
+    }
+
+    private let exporter: Exporter
+    /// By name; nil for the application that flags describe.
+    private let pages = Mutex<[String?: Page]>([:])
+
+    init(exporter: Exporter) {
+        self.exporter = exporter
+    }
+
+    func metrics(for request: HTTPRequest) -> HTTPResponse {
+        page(of: exporter.target, named: nil).response(to: request)
+    }
+
+    /// Of the application that the parameter `target` names.
+    func probe(for request: HTTPRequest) -> HTTPResponse {
+        guard let name = request.parameter("target"), let target = exporter.target(named: name) else { return noTarget }
+        return page(of: target, named: name).response(to: request)
+    }
+
+    private func page(of target: RunningTarget, named name: String?) -> MetricsPage {
+        pages.withLock { pages in
+            // There are some of applications that are not watched any more.
+            if pages.count > 1, pages.count > exporter.targets.count + 1 {
+                let targets = exporter.targets
+                pages = pages.filter { name, page in name.map { targets[$0] === page.target } ?? true }
+            }
+            if let known = pages[name], known.target === target { return known.page }
+            let page = MetricsPage(target.snapshot, target.target.metrics)
+            pages[name] = Page(target: target, page: page)
+            return page
+        }
+    }
+
+    private let noTarget = HTTPResponse(
+        status: 400,
+        text: "Ask for /probe?target=NAME, with a name from the targets of the configuration file."
+    )
+}
