@@ -19,7 +19,7 @@ from celery.schedules import BaseSchedule, crontab, schedule
 from kombu import pools
 from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf
-from servers import PATIENCE_SECONDS
+from servers import PATIENCE_SECONDS, POLL_SECONDS
 from stack import PROJECT, CeleryProcess, Exporter
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def collected(exporter: Exporter, collector: str) -> Metrics:
             return metrics
         if time.monotonic() > deadline:
             raise TimeoutError(f"no collection by {collector} in {patience:g} s")
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
 
 
 if os.environ.get(SETTINGS):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LOG_TAIL_BYTES = 2000
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.05
 # Longest wait for whatever is bound to come. It ends what would hang for ever, and says nothing of
 # how long a thing may take: that is the affair of benchmarks, on a machine that does nothing else.
 PATIENCE_SECONDS = 60.0
