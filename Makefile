@@ -35,7 +35,7 @@ test: build
 	demo/install test
 	alerts/tests/run
 	$(PYTHON) Tests/with_servers.py swift test $(STRICT)
-	$(PYTHON) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder Tests/live
+	$(PYTHON) -m pytest -q -n 8 --dist loadfile --no-loadscope-reorder Tests/live
 
 ## Swift tests under the thread and the address sanitizer, faults against a program under the thread sanitizer: 20 minutes.
 test-sanitize: dependencies
@@ -47,7 +47,7 @@ test-sanitize: dependencies
 		$(PYTHON) Tests/with_servers.py swift test $(STRICT) --sanitize=address --scratch-path .build-asan
 	swift build $(STRICT) $(THREAD_SANITIZER) --product celery-beat-exporter
 	CELERY_BEAT_EXPORTER_BINARY=.build-tsan/debug/celery-beat-exporter TSAN_OPTIONS="halt_on_error=1 atexit_sleep_ms=0" \
-		$(PYTHON) -m pytest -q $(SANITIZED)
+		$(PYTHON) -m pytest -q -n 4 --dist loadfile $(SANITIZED)
 
 ## Every reader of foreign data under hostile inputs, others at each run: ten minutes, or FUZZ_SECONDS.
 fuzz: export FUZZ_SECONDS ?= 600
