@@ -175,12 +175,18 @@ class DjangoBeat(CeleryProcess):
         self._log_start = 0
 
     def stop(self) -> int | None:
-        """As every process, but told twice: a SIGTERM amid the work of a tick may be lost."""
+        """As every process, but between two ticks.
+
+        Celery's signal handler stores the schedule. Amid a question to the database it waits for the
+        connection that it has interrupted, for ever.
+        """
         if self.running:
-            os.kill(self.pid, self.stop_signal)
             with contextlib.suppress(TimeoutError):
-                self.wait(5)
+                wait_until(self._sleeps, SECONDS, f"{self.name} to sleep")
         return super().stop()
+
+    def _sleeps(self) -> bool:
+        return Path(f"/proc/{self.pid}/wchan").read_text() == "hrtimer_nanosleep"
 
     def sent(self, entry: str) -> int:
         """How often it has sent the task of an entry."""

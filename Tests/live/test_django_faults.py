@@ -255,6 +255,8 @@ def test_database_restarted(
         watcher = exporter(*LOOP_FLAGS, DATABASE_URL=own_postgres.url)
         beat = site.beat(loop_seconds=LOOP, connection_seconds=KEPT)
         instances_are(watcher, 1)
+        # One that cannot read its schedule at the start has none.
+        wait_until(lambda: beat.sent("often") >= 1, SECONDS, "a run")
         heartbeat = value(watcher.metrics(), "celery_beat_scheduler_heartbeat")
         own_postgres.stop()
         up_is(watcher, None)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from certificates import Authority, Certificate
+from checks import program
+from contents import fill_redis
 from readers_application import collected, value
 from redbeat_samples import FLAGS, SUCCEED, beat, beat_is
 from redis_servers import MASTER, TLSRedis, TLSSentinel, plain
@@ -186,6 +188,50 @@ def test_a_certificate_of_another_time(
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
     assert source_up(watcher) == 0
     assert f"the server's certificate {words}" in watcher.log.read_text()
+
+
+def test_a_certificate_that_is_not_for_servers(
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters
+) -> None:
+    extensions = f"{NAMES}\nextendedKeyUsage=clientAuth"
+    server.show(authority, authority.issue("for clients", extensions))
+    watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
+    assert source_up(watcher) == 0
+    says(watcher, "the server's certificate is not for servers")
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_each_version(
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters, version: str
+) -> None:
+    """Both with a certificate of ours that the server asks for, and with answers of many records."""
+    with plain(server) as client:
+        client.config_set("tls-protocols", version)
+        try:
+            fill_redis(server.url, [f"{'x' * 200}{number}" for number in range(500)])
+            watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
+            assert source_up(watcher) == 1, watcher.log_tail()
+            assert beat(watcher.metrics(), "schedule_entries") == 500
+            watcher = exporter(*flags(authority, None), CELERY_BROKER_URL=server.tls_url())
+            assert source_up(watcher) == 0
+            says(watcher, "client certificate")
+        finally:
+            client.config_set("tls-protocols", "")
+
+
+def test_a_key_with_a_password(folder: Path, authority: Authority, own: Certificate) -> None:
+    """It is refused at once: nobody is asked for the password."""
+    locked = folder / "locked.key"
+    encrypt = ["openssl", "rsa", "-aes128", "-passout", "pass:x", "-in", own.key, "-out", locked]
+    subprocess.run(encrypt, check=True, capture_output=True)
+    done = program(
+        "--config.check",
+        f"--redis.tls-cert-file={own.file}",
+        f"--redis.tls-key-file={locked}",
+        CELERY_BROKER_URL="rediss://localhost",
+    )
+    assert done.returncode == 2
+    assert f"cannot use the client certificate's key, {locked}: " in done.stderr
 
 
 @pytest.mark.parametrize("case", ["none", "expired", "of another CA"])
