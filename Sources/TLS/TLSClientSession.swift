@@ -8,8 +8,10 @@ package final class TLSClientSession {
     private let identity: gnutls_certificate_credentials_t
     private let verification: TLSClientConfiguration.Verification
     private let name: String
-    /// Nil once the server is known to be the right one: all the system's CAs take megabytes.
+    /// Nil once the server's certificate was looked at: all the system's CAs take megabytes.
     private var trust: TrustedAuthorities?
+    /// Why the server's certificate is not good.
+    private var problem: String?
 
     /// Prepares a session with what the files hold now, so that renewed certificates are used without a restart.
     ///
@@ -44,6 +46,11 @@ package final class TLSClientSession {
         // RFC 6066, 3: the server is told names, never addresses.
         if !Self.isAddress(name) { gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, name.utf8.count) }
         gnutls_transport_set_int2(session, descriptor, descriptor)
+        // Within the handshake: a server that is not the right one learns nothing of our own certificate.
+        if trust != nil {
+            gnutls_session_set_ptr(session, Unmanaged.passUnretained(self).toOpaque())
+            gnutls_certificate_set_verify_function(identity, verifyServer)
+        }
     }
 
     deinit {
@@ -54,14 +61,17 @@ package final class TLSClientSession {
     /// One step of the handshake; `.moved(1)` when it is complete and the server's certificate is good.
     package func handshake() -> Transfer {
         let status = gnutls_handshake(session)
+        if let problem { return .failed(.tls(problem)) }
         guard status == GNUTLS_E_SUCCESS else { return outcome(of: Int(status), inHandshake: true) }
-        guard let trust else { return .moved(1) }
-        let problem = trust.problem(
-            withServerOf: session,
-            name: verification == .full ? name : nil
-        )
-        self.trust = nil
-        return problem.map { .failed(.tls($0)) } ?? .moved(1)
+        guard trust == nil else { return .failed(.tls("the server has shown no certificate")) }
+        return .moved(1)
+    }
+
+    /// Whether the certificate that the server has shown is good.
+    fileprivate func acceptsServer() -> Bool {
+        problem = trust?.problem(withServerOf: session, name: verification == .full ? name : nil)
+        trust = nil
+        return problem == nil
     }
 
     package func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
@@ -112,4 +122,14 @@ package final class TLSClientSession {
         var bytes = in6_addr()
         return inet_pton(AF_INET, text, &bytes) == 1 || inet_pton(AF_INET6, text, &bytes) == 1
     }
+}
+
+/// GnuTLS's callback within a handshake, when the server's certificates have come. On an error GnuTLS ends the handshake.
+private func verifyServer(_ session: OpaquePointer?) -> CInt {
+    guard let session, let context = gnutls_session_get_ptr(session) else { return GNUTLS_E_CERTIFICATE_ERROR }
+    let client = Unmanaged<TLSClientSession>.fromOpaque(context).takeUnretainedValue()
+    guard !client.acceptsServer() else { return GNUTLS_E_SUCCESS }
+    // So that the server's log says why.
+    gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_BAD_CERTIFICATE)
+    return GNUTLS_E_CERTIFICATE_ERROR
 }

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,6 +201,40 @@ def test_a_certificate_that_is_not_for_servers(
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
     assert source_up(watcher) == 0
     says(watcher, "the server's certificate is not for servers")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_is_another_sees_no_certificate(
+    folder: Path,
+    authority: Authority,
+    own: Certificate,
+    exporter: Exporters,
+    version: ssl.TLSVersion,
+) -> None:
+    """It is turned away before we show ours."""
+    shown = Authority(folder, "other").issue("other server", NAMES)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown.file, shown.key)
+    context.load_verify_locations(authority.certificate.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        ThreadPoolExecutor(max_workers=1) as pool,
+    ):
+
+        def serve() -> None:
+            client, _ = server.accept()
+            with client:
+                context.wrap_socket(client, server_side=True)
+
+        serving = pool.submit(serve)
+        url = f"rediss://localhost:{server.getsockname()[1]}"
+        # Whoever connects after the first is not answered.
+        watcher = exporter(*flags(authority, own), "--collect.timeout=3s", CELERY_BROKER_URL=url)
+        with pytest.raises(ssl.SSLError, match="bad certificate"):
+            serving.result()
+        says(watcher, "no CA that is trusted here")
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
