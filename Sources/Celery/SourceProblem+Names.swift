@@ -1,5 +1,6 @@
 internal import Postgres
 internal import Reading
+internal import System
 internal import TimeZones
 
 extension SourceProblem {
@@ -39,6 +40,10 @@ extension PostgresError {
     func advising(onTable table: String) -> PostgresError {
         guard case .server(let address, State.insufficientPrivilege, let message) = self else { return self }
         let advice = "run: GRANT SELECT ON \(table) TO the exporter's role"
-        return .server(address: address, state: State.insufficientPrivilege, message: "\(message); \(advice)")
+        return .server(
+            address: address,
+            state: State.insufficientPrivilege,
+            message: "\(message.withoutCommands); \(advice)"
+        )
     }
 }

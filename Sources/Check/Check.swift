@@ -21,7 +21,7 @@ package struct Check {
     ///
     /// - Returns: the exit code.
     package func run() -> Int32 {
-        // hiredis and libpq write to sockets whose peer may be gone.
+        // libpq writes to sockets whose peer may be gone.
         signal(SIGPIPE, SIG_IGN)
         var applications: [(prefix: String, target: Target)] = []
         if configuration.target.hasSources { applications.append(("", configuration.target)) }

@@ -54,7 +54,10 @@ package struct CollectorHealth: Equatable, Sendable {
             lastSuccess = time
             failingSince = nil
             error = nil
-            let texts = reading.problems.map(\.description) + reading.advice.map { $0.cut() }
+            // What we say comes first: problems may be many. They quote foreign data, which must not give commands.
+            let texts =
+                reading.advice.map { $0.cut() }
+                + reading.problems.map { $0.reason == .permission ? $0.description : $0.description.withoutCommands }
             notes = Array(texts.prefix(Self.maximumNotes))
             untoldNotes = texts.count - notes.count
             for problem in reading.problems { errors[problem.reason, default: 0] += 1 }

@@ -31,8 +31,8 @@ final class MetricsRoutes: Sendable {
 
     private func page(of target: RunningTarget, named name: String?) -> MetricsPage {
         pages.withLock { pages in
-            // There are some of applications that are not watched any more.
-            if pages.count > 1, pages.count > exporter.targets.count + 1 {
+            if pages.count > 1 {
+                // Some may be of applications that are not watched any more.
                 let targets = exporter.targets
                 pages = pages.filter { name, page in name.map { targets[$0] === page.target } ?? true }
             }

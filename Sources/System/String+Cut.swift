@@ -22,3 +22,10 @@ extension String {
         String(String.UnicodeScalarView(unicodeScalars.prefix(count)))
     }
 }
+
+extension String {
+    /// The same without what reads as a command or a setting to copy: whoever chose a name must not tell people what to run.
+    package var withoutCommands: String {
+        replacing("run: ", with: "run ").replacing("set: ", with: "set ")
+    }
+}

@@ -1,4 +1,5 @@
 internal import CGnuTLS
+internal import Glibc
 
 /// How to speak TLS with a server: 1.2 or later.
 package struct TLSClientConfiguration: Equatable, Sendable {
@@ -14,7 +15,7 @@ package struct TLSClientConfiguration: Equatable, Sendable {
     package var verification = Verification.full
     /// Certificates of trusted CAs (PEM); nil for the system's.
     package var caFile: String?
-    /// A folder of them; nil for the system's.
+    /// A folder of them under their hashes, as `openssl rehash` makes it; nil for the system's.
     package var caFolder: String?
     /// Our own certificate and what leads to its CA (PEM), for servers that ask for one.
     package var certificateFile: String?
@@ -35,10 +36,19 @@ package struct TLSClientConfiguration: Equatable, Sendable {
     func authorities() throws(TLSClientError) -> TrustedAuthorities? {
         guard verification != .none else { return nil }
         let authorities = try TrustedAuthorities()
-        if caFile == nil, caFolder == nil { authorities.addSystem() }
+        if caFile == nil, caFolder == nil { try addSystem(to: authorities) }
         if let caFile { try authorities.add(file: caFile) }
         if let caFolder { try authorities.add(folder: caFolder) }
         return authorities
+    }
+
+    /// Those of the variables by which OpenSSL, and so Python, is told others, or else those that GnuTLS was built for.
+    private func addSystem(to authorities: TrustedAuthorities) throws(TLSClientError) {
+        let file = getenv("SSL_CERT_FILE").map { String(cString: $0) } ?? ""
+        let folders = getenv("SSL_CERT_DIR").map { String(cString: $0) } ?? ""
+        if file.isEmpty, folders.isEmpty { authorities.addSystem() }
+        if !file.isEmpty { try authorities.add(file: file) }
+        for folder in folders.split(separator: ":") { try authorities.add(folder: String(folder)) }
     }
 
     /// Our own certificate, if there is one. It must be freed.

@@ -44,7 +44,7 @@ package final class TLSClientSession {
         gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", nil)
         gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, UnsafeMutableRawPointer(identity))
         // RFC 6066, 3: the server is told names, never addresses.
-        if !Self.isAddress(name) { gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, name.utf8.count) }
+        if IPAddress.bytes(name) == nil { gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, name.utf8.count) }
         gnutls_transport_set_int2(session, descriptor, descriptor)
         // Within the handshake: a server that is not the right one learns nothing of our own certificate.
         if trust != nil {
@@ -95,8 +95,8 @@ package final class TLSClientSession {
         case GNUTLS_E_FATAL_ALERT_RECEIVED: return .failed(.tls(Self.refusal(gnutls_alert_get(session))))
         case GNUTLS_E_UNSUPPORTED_VERSION_PACKET, GNUTLS_E_UNEXPECTED_PACKET, GNUTLS_E_UNEXPECTED_PACKET_LENGTH,
             GNUTLS_E_RECORD_OVERFLOW:
-            let isNoTLS = inHandshake && gnutls_protocol_get_version(session) == GNUTLS_VERSION_UNKNOWN
-            return .failed(.tls(isNoTLS ? "the server speaks no TLS on this port" : Self.text(CInt(clamping: result))))
+            let text = Self.text(CInt(clamping: result))
+            return .failed(.tls(inHandshake ? "the server speaks no TLS on this port" : text))
         case let status: return .failed(.tls(Self.text(status)))
         }
     }
@@ -117,11 +117,6 @@ package final class TLSClientSession {
     }
 
     private static func text(_ status: CInt) -> String { String(cString: gnutls_strerror(status)) }
-
-    private static func isAddress(_ text: String) -> Bool {
-        var bytes = in6_addr()
-        return inet_pton(AF_INET, text, &bytes) == 1 || inet_pton(AF_INET6, text, &bytes) == 1
-    }
 }
 
 /// GnuTLS's callback within a handshake, when the server's certificates have come. On an error GnuTLS ends the handshake.

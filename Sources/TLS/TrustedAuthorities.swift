@@ -33,20 +33,37 @@ final class TrustedAuthorities {
         }
     }
 
-    /// Those of all files in a folder.
+    /// Files of a folder that are read.
+    private static let maximumFiles = 1000
+
+    /// Those of a folder that stand there under their hashes, as `openssl rehash` makes them: what else lies there is not
+    /// trusted.
     func add(folder: String) throws(TLSClientError) {
-        var status = stat()
-        guard stat(folder, &status) == 0, access(folder, R_OK | X_OK) == 0 else {
-            throw TLSClientError("the folder of CA certificates", folder, String(cString: strerror(errno)))
+        let what = "the folder of CA certificates"
+        guard let directory = opendir(folder) else {
+            throw TLSClientError(what, folder, String(cString: strerror(errno)))
         }
-        let count = gnutls_x509_trust_list_add_trust_dir(list, folder, nil, GNUTLS_X509_FMT_PEM, 0, 0)
-        guard count > 0 else {
-            throw TLSClientError(
-                "the folder of CA certificates",
-                folder,
-                count < 0 ? text(count) : "there is no certificate in it"
-            )
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard Self.isHash(name) else { continue }
+            guard names.count < Self.maximumFiles else {
+                throw TLSClientError(what, folder, "there are more than \(Self.maximumFiles) certificates in it")
+            }
+            names.append(name)
         }
+        for name in names { try add(file: "\(folder)/\(name)") }
+    }
+
+    /// Whether it is the name of a certificate by its hash, as `9d66eef0.0`.
+    private static func isHash(_ name: String) -> Bool {
+        let parts = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        return parts.count == 2 && parts[0].count == 8 && !parts[1].isEmpty
+            && parts[0].allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+            && parts[1].allSatisfy { (0x30...0x39).contains($0) }
     }
 
     /// Why a server's certificate is not good; nil if it is.
@@ -59,12 +76,19 @@ final class TrustedAuthorities {
         var status: UInt32 = 0
         // One that says what it is for must say that it is for servers.
         let result = Array(GNUTLS_KP_TLS_WWW_SERVER.utf8CString).withUnsafeBufferPointer { purpose in
-            Array((name ?? "").utf8CString).withUnsafeBufferPointer { name in
+            // An address must be one of the certificate's addresses: a name that reads like it does not count.
+            let address = name.flatMap(IPAddress.bytes)
+            let owner = address?.map { CChar(bitPattern: $0) } ?? Array((name ?? "").utf8CString)
+            return owner.withUnsafeBufferPointer { owner in
                 var data = [
                     gnutls_typed_vdata_st(type: GNUTLS_DT_KEY_PURPOSE_OID, text: purpose),
-                    gnutls_typed_vdata_st(type: GNUTLS_DT_DNS_HOSTNAME, text: name),
+                    gnutls_typed_vdata_st(
+                        type: address == nil ? GNUTLS_DT_DNS_HOSTNAME : GNUTLS_DT_IP_ADDRESS,
+                        text: owner,
+                        size: address?.count ?? 0
+                    ),
                 ]
-                let count = UInt32(name.count > 1 ? 2 : 1)
+                let count = UInt32(name == nil ? 1 : 2)
                 return gnutls_x509_trust_list_verify_crt2(
                     list,
                     &chain,
@@ -108,7 +132,8 @@ enum PeerCertificates {
     static func certificates(of session: OpaquePointer) -> [gnutls_x509_crt_t?] {
         var count: UInt32 = 0
         guard let chain = gnutls_certificate_get_peers(session, &count) else { return [] }
-        return (0..<Int(min(count, maximum))).compactMap { certificate(chain[$0]) }
+        // What follows one that cannot be read is not the next one's.
+        return Array((0..<Int(min(count, maximum))).lazy.map { certificate(chain[$0]) }.prefix { $0 != nil })
     }
 
     /// Nil for what is none.
@@ -125,13 +150,24 @@ enum PeerCertificates {
 }
 
 extension gnutls_typed_vdata_st {
-    /// - Parameter text: with a zero at its end; it must outlive this.
-    init(type: gnutls_vdata_types_t, text: UnsafeBufferPointer<CChar>) {
+    /// - Parameters:
+    ///   - text: it must outlive this.
+    ///   - size: of the text; 0 where it has a zero at its end.
+    init(type: gnutls_vdata_types_t, text: UnsafeBufferPointer<CChar>, size: Int = 0) {
         self.init(
             type: type,
             data: UnsafeMutableRawPointer(mutating: text.baseAddress)?.assumingMemoryBound(to: UInt8.self),
-            size: 0
+            size: UInt32(size)
         )
+    }
+}
+
+enum IPAddress {
+    /// The 4 or 16 bytes of an address in text; nil for what is none.
+    static func bytes(_ text: String) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: 16)
+        if inet_pton(AF_INET, text, &bytes) == 1 { return Array(bytes[..<4]) }
+        return inet_pton(AF_INET6, text, &bytes) == 1 ? bytes : nil
     }
 }
 

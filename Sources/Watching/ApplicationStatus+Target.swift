@@ -32,6 +32,7 @@ extension Target {
         settings.lockKey = redBeat.lockKey
         settings.isLockTimeoutSet = redBeat.lockTimeout != nil
         settings.database = redBeatAddress?.database
+        settings.isInBroker = redBeatAddress != nil && redBeatAddress == broker?.redis
         settings.redisCommand = redBeatAddress?.commandLine(orFor: "REDBEAT_URL") ?? settings.redisCommand
         settings.pingPattern = pingPattern
         return settings

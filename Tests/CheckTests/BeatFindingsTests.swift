@@ -88,7 +88,7 @@ import Testing
             end what is left of beat, then free the lock:
             run: redis-cli --askpass -u redis://cache:6379/2 DEL shop:lock
             then start beat, also where one waits
-            if beat is alive: set --beat.max-loop-interval, now 5 min, as its beat_max_loop_interval
+            if beat is alive: set --beat.max-loop-interval, now 300s, as its beat_max_loop_interval
             """
         var target = Target()
         target.redBeatAddress = try RedisAddress(url: "redis://:secret@cache:6379/2")

