@@ -536,14 +536,12 @@ import os, sys, threading
 import celery_signals
 from celery import Celery
 app = Celery(broker=sys.argv[1])
-app.amqp.queues.select(["celery"])
+app.amqp.queues.select_add("of a broker that hangs")
 settings = celery_signals.Settings.from_environment(os.environ)
 depths = celery_signals.QueueDepths(settings)
 threading.Timer(1, depths.stop).start()
 depths._run(app)
 """
-    with connected(stage.postgres.url) as connection:
-        connection.cursor().execute("DELETE FROM queue_stats")
     own_redis.pause()
     done = subprocess.run(
         [sys.executable, "-c", code, own_redis.url.replace("://", "://:secret@")],
@@ -553,7 +551,9 @@ depths._run(app)
         text=True,
         timeout=SECONDS,
     )
-    assert done.returncode == 0 and depths(stage) == []
+    assert done.returncode == 0
+    # A worker of the stage may still record the depths of its own.
+    assert "of a broker that hangs" not in dict(depths(stage))
     assert "no queue depths" in done.stderr and "secret" not in done.stderr
 
 
