@@ -62,9 +62,7 @@ struct BeatFacts {
 
     private func span(_ seconds: Double) -> String { TimeText.duration(seconds) }
 
-    private func time(_ moment: Double) -> String { TimeText.utc(moment).map { "\($0) UTC" } ?? "never" }
+    private func time(_ moment: Double) -> String { ApplicationStatus.Beat.time(moment) ?? "never" }
 
-    private func ago(_ moment: Double?) -> String {
-        moment.map { "\(span(max(0, beat.now - $0))) ago" } ?? "unknown"
-    }
+    private func ago(_ moment: Double?) -> String { moment.map(beat.ago) ?? "unknown" }
 }

@@ -3,7 +3,7 @@ package import Configuration
 internal import Glibc
 
 /// Looks once at everything that is configured, by the readers of the exporter itself, and says line by
-/// line what is there, what is missing and what mends it.
+/// line what is there, what is missing and what fixes it.
 package struct Check {
     private let configuration: Configuration
 

@@ -10,35 +10,28 @@ struct ServerAdvice {
 
     /// - Parameter collector: that reads from it.
     func findings(for collector: String) -> [Finding] {
-        switch (server, Scheduler(rawValue: collector), collector) {
-        case (.redis(let redis), .redbeat, _): redBeat(redis)
-        case (.postgres(let postgres), .django, _): django(postgres)
-        case (.redis(let redis), nil, "queues"): queues(redis)
+        switch collector {
+        case Scheduler.redbeat.rawValue: server.redis.map(redBeat) ?? []
+        case Scheduler.django.rawValue: server.postgres.map(django) ?? []
+        case "queues": server.redis.map(queues) ?? []
         default: []
         }
     }
 
     private func redBeat(_ redis: RedisServerState) -> [Finding] {
         guard let key = target.redBeat.lockKey else { return [] }
+        let subject = Scheduler.redbeat.rawValue
         var findings: [Finding] = []
-        if redis.evictsLocks, let policy = redis.evictionPolicy {
-            findings.append(
-                Finding(
-                    .warning,
-                    Scheduler.redbeat.rawValue,
-                    "Redis may evict \(key) when its memory is full (\(policy))",
-                    [
-                        "beat ends when it loses its lock",
-                        "\(Problem.command)\(target.beatSettings.redisCommand) CONFIG SET maxmemory-policy noeviction",
-                    ]
-                )
-            )
+        if redis.evictsLocks {
+            let command = target.beatSettings.redisCommand
+            let loss = ["beat ends when it loses its lock"]
+            findings += eviction(of: key, by: redis, subject, loss, redisCommand: command)
         }
         if redis.lacksIdleTimes, target.redBeat.lockTimeout == nil {
             findings.append(
                 Finding(
                     .warning,
-                    Scheduler.redbeat.rawValue,
+                    subject,
                     "under \(redis.evictionPolicy ?? "LFU") Redis keeps no idle times",
                     ["a beat that died before the exporter started is known late", "set --redbeat.lock-timeout"]
                 )
@@ -48,16 +41,23 @@ struct ServerAdvice {
     }
 
     private func queues(_ redis: RedisServerState) -> [Finding] {
-        guard redis.evictsQueues, let policy = redis.evictionPolicy else { return [] }
-        let redisCommand = target.broker?.redis?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
-        return [
-            Finding(
-                .warning,
-                "queues",
-                "Redis may evict queues and the tasks in them when its memory is full (\(policy))",
-                ["\(Problem.command)\(redisCommand) CONFIG SET maxmemory-policy noeviction"]
-            )
-        ]
+        guard redis.evictsQueues else { return [] }
+        let command = target.broker?.redis?.commandLine(orFor: "BROKER_URL") ?? "redis-cli -u BROKER_URL"
+        return eviction(of: "queues and the tasks in them", by: redis, "queues", [], redisCommand: command)
+    }
+
+    /// - Parameter loss: what follows from it.
+    private func eviction(
+        of what: String,
+        by redis: RedisServerState,
+        _ subject: String,
+        _ loss: [String],
+        redisCommand: String
+    ) -> [Finding] {
+        guard let policy = redis.evictionPolicy else { return [] }
+        let command = "\(Problem.command)\(redisCommand) CONFIG SET maxmemory-policy noeviction"
+        let text = "Redis may evict \(what) when its memory is full (\(policy))"
+        return [Finding(.warning, subject, text, loss + [command])]
     }
 
     private func django(_ postgres: PostgresServerState) -> [Finding] {

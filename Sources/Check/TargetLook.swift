@@ -101,7 +101,7 @@ final class TargetLook: Sendable {
                 notes[collector.name] = (try? result.get())?.notes
             }
         }
-        let status = status
+        let status = conclude()
         let facts = looks.flatMap { look, server in
             (try? server.get()).map { found(on: look, $0, status, notes) } ?? []
         }
@@ -109,7 +109,8 @@ final class TargetLook: Sendable {
         return (settings + status.problems.map(Finding.init) + facts).map { $0.prefixed(prefix) }
     }
 
-    private var status: ApplicationStatus {
+    /// Everything that was seen, together; where a beat is missed it is looked for elsewhere.
+    private func conclude() -> ApplicationStatus {
         let snapshot = snapshot.value
         let missed = BeatsFound(snapshot, expected: target.expectedSchedulers).missed
         return ApplicationStatus(

@@ -11,9 +11,15 @@ final class MetricsRoutes: Sendable {
         let page: MetricsPage
     }
 
+    private struct Pages {
+        /// By name; nil for the application that flags describe.
+        var byName: [String?: Page] = [:]
+        /// The exporter's, when these were made.
+        var changes = 0
+    }
+
     private let exporter: Exporter
-    /// By name; nil for the application that flags describe.
-    private let pages = Mutex<[String?: Page]>([:])
+    private let pages = Mutex(Pages())
 
     init(exporter: Exporter) {
         self.exporter = exporter
@@ -31,14 +37,16 @@ final class MetricsRoutes: Sendable {
 
     private func page(of target: RunningTarget, named name: String?) -> MetricsPage {
         pages.withLock { pages in
-            if pages.count > 1 {
-                // Some may be of applications that are not watched any more.
+            let changes = exporter.changes
+            if pages.changes != changes {
+                // Pages of applications that are not watched any more are let go; the others count on.
                 let targets = exporter.targets
-                pages = pages.filter { name, page in name.map { targets[$0] === page.target } ?? true }
+                pages.byName = pages.byName.filter { name, page in name.map { targets[$0] === page.target } ?? true }
+                pages.changes = changes
             }
-            if let known = pages[name], known.target === target { return known.page }
+            if let known = pages.byName[name], known.target === target { return known.page }
             let page = MetricsPage(target.snapshot, target.target.metrics)
-            pages[name] = Page(target: target, page: page)
+            pages.byName[name] = Page(target: target, page: page)
             return page
         }
     }

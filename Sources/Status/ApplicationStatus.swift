@@ -33,7 +33,7 @@ extension ApplicationStatus {
     /// One beat, as its scheduler tells of it.
     package struct Beat: Equatable, Sendable {
         package var scheduler: Scheduler
-        /// Whether it demonstrably lives; nil when that cannot be told.
+        /// Whether it is demonstrably alive; nil when that cannot be told.
         package var isUp: Bool?
         /// Whether another look may soon tell otherwise, because the last one could not see all.
         package var isPreliminary = false
@@ -145,9 +145,9 @@ extension ApplicationStatus {
 extension ApplicationStatus {
     /// Whether beat is alive, all schedulers together.
     package enum Verdict: Equatable, Sendable {
-        /// Every beat that is there lives.
+        /// Every beat that is there is alive.
         case alive
-        /// Every one that is there seems to live, but not all prove it.
+        /// Every one that is there seems to be alive, but not all prove it.
         case uncertain
         /// One at least does not.
         case dead

@@ -21,9 +21,7 @@ extension String {
     package func firstScalars(_ count: Int) -> String {
         String(String.UnicodeScalarView(unicodeScalars.prefix(count)))
     }
-}
 
-extension String {
     /// The same without what reads as a command or a setting to copy: whoever chose a name must not tell people what to run.
     package var withoutCommands: String {
         replacing("run: ", with: "run ").replacing("set: ", with: "set ")

@@ -1,5 +1,6 @@
 internal import CGnuTLS
 internal import Glibc
+internal import System
 
 /// How to speak TLS with a server: 1.2 or later.
 package struct TLSClientConfiguration: Equatable, Sendable {
@@ -100,5 +101,16 @@ package struct TLSClientError: Error, Equatable, CustomStringConvertible {
     init(_ what: String, _ path: String, _ problem: String) {
         self.path = path
         description = "cannot use \(what), \(path): \(problem)"
+    }
+}
+
+/// Of a file for TLS.
+func contents(of path: String, _ what: String) throws(TLSClientError) -> [UInt8] {
+    do throws(SmallFileError) {
+        return try SmallFile.contents(of: path)
+    } catch .system(_, let code) {
+        throw TLSClientError(what, path, String(cString: strerror(code)))
+    } catch {
+        throw TLSClientError(what, path, error.description)
     }
 }

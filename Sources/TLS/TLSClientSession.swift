@@ -95,9 +95,9 @@ package final class TLSClientSession {
         case GNUTLS_E_FATAL_ALERT_RECEIVED: return .failed(.tls(Self.refusal(gnutls_alert_get(session))))
         case GNUTLS_E_UNSUPPORTED_VERSION_PACKET, GNUTLS_E_UNEXPECTED_PACKET, GNUTLS_E_UNEXPECTED_PACKET_LENGTH,
             GNUTLS_E_RECORD_OVERFLOW:
-            let text = Self.text(CInt(clamping: result))
-            return .failed(.tls(inHandshake ? "the server speaks no TLS on this port" : text))
-        case let status: return .failed(.tls(Self.text(status)))
+            let problem = text(CInt(clamping: result))
+            return .failed(.tls(inHandshake ? "the server speaks no TLS on this port" : problem))
+        case let status: return .failed(.tls(text(status)))
         }
     }
 
@@ -115,8 +115,6 @@ package final class TLSClientSession {
             "the server refused: \(gnutls_alert_get_name(alert).map { String(cString: $0) } ?? "alert \(other)")"
         }
     }
-
-    private static func text(_ status: CInt) -> String { String(cString: gnutls_strerror(status)) }
 }
 
 /// GnuTLS's callback within a handshake, when the server's certificates have come. On an error GnuTLS ends the handshake.

@@ -98,19 +98,11 @@ package final class TLSContext: Sendable {
             case GNUTLS_SAN_DNSNAME, GNUTLS_SAN_RFC822NAME, GNUTLS_SAN_URI:
                 names.append(String(decoding: value, as: UTF8.self))
             case GNUTLS_SAN_IPADDRESS:
-                if let address = address(Array(value)) { names.append(address) }
+                if let address = IPAddress.text(Array(value)) { names.append(address) }
             default: continue
             }
         }
         return names
-    }
-
-    private static func address(_ bytes: [UInt8]) -> String? {
-        var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
-        guard [4, 16].contains(bytes.count),
-            inet_ntop(bytes.count == 4 ? AF_INET : AF_INET6, bytes, &text, socklen_t(text.count)) != nil
-        else { return nil }
-        return text.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } }
     }
 
     private static func setKey(

@@ -1,4 +1,4 @@
-/// What one try to move bytes came to.
+/// What one try to move bytes came to, through TLS or, by Redis's sockets, without.
 package enum Transfer {
     /// So many bytes were moved, at least one.
     case moved(Int)

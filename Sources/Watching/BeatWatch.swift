@@ -87,7 +87,7 @@ final class BeatWatch: Sendable {
 package struct BeatsFound: Equatable {
     package private(set) var found: Set<Scheduler> = []
     /// Those that have to be there, and nothing was found of them where they are looked for; where none is found at all, and
-    /// every source was read that could tell of one, all that were looked for.
+    /// every source was read that could show one, all that were looked for.
     package private(set) var missed: Set<Scheduler> = []
 
     package init(_ snapshot: Snapshot, expected: Set<Scheduler>) {

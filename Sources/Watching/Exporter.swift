@@ -10,6 +10,7 @@ package final class Exporter: Sendable {
         var configuration: Configuration
         var target: RunningTarget
         var targets: [String: RunningTarget]
+        var changes = 0
     }
 
     private let read: @Sendable () throws(ConfigurationError) -> Configuration
@@ -44,6 +45,9 @@ package final class Exporter: Sendable {
 
     /// Those of the configuration file, by name.
     package var targets: [String: RunningTarget] { state.withLock { $0.targets } }
+
+    /// How often the configuration has changed: after each change other applications may be watched.
+    package var changes: Int { state.withLock { $0.changes } }
 
     package func target(named name: String) -> RunningTarget? { state.withLock { $0.targets[name] } }
 
@@ -114,7 +118,9 @@ package final class Exporter: Sendable {
             let keeps = isSameSchedule && running?.target == target
             targets[name] = keeps ? running : Self.target(named: name, target, configuration, logger)
         }
-        state.withLock { [targets] in $0 = State(configuration: configuration, target: own, targets: targets) }
+        state.withLock { [targets] in
+            $0 = State(configuration: configuration, target: own, targets: targets, changes: $0.changes + 1)
+        }
         if !keepsOwn {
             old.target.stop()
             own.start()

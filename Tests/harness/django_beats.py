@@ -186,7 +186,11 @@ class DjangoBeat(CeleryProcess):
         return super().stop()
 
     def _sleeps(self) -> bool:
-        return Path(f"/proc/{self.pid}/wchan").read_text() == "hrtimer_nanosleep"
+        """Between two ticks, or ended."""
+        try:
+            return Path(f"/proc/{self.pid}/wchan").read_text() == "hrtimer_nanosleep"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
 
     def sent(self, entry: str) -> int:
         """How often it has sent the task of an entry."""

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from servers import PATIENCE_SECONDS, wait_until
 
+# A server may get no processor for as long as a collection may take by default.
+PATIENT = {"CELERY_BEAT_EXPORTER_COLLECT_TIMEOUT": "60s"}
+
 if TYPE_CHECKING:
     from stack import Exporter, Metrics
 
@@ -46,8 +49,13 @@ def errors(exporter: Exporter) -> dict[str, str]:
             if event["msg"] == "collection failed"
         }
 
-    wait_until(lambda: failed <= told().keys(), PATIENCE_SECONDS, "the log to tell of failures")
+    wait_until(lambda: failed <= told().keys(), PATIENCE_SECONDS, "failures in the log")
     return told()
+
+
+def reloads(exporter: Exporter) -> int:
+    """How often it has read its configuration again, by its log."""
+    return sum(event["msg"] == "configuration reloaded" for event in log(exporter))
 
 
 def families(metrics: Metrics) -> set[str]:

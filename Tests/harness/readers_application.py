@@ -216,6 +216,24 @@ def by_label(metrics: Metrics, name: str, label: str) -> dict[str, float]:
     return sums
 
 
+def is_alive(metrics: Metrics, scheduler: str, silence: float) -> bool:
+    """Whether beat is up, or has shown no life for so many seconds that it may be called dead.
+
+    A busy machine may let it stand still. Where it has just ticked, or sent something by its own
+    account, nothing else may count.
+    """
+
+    def beat(name: str) -> float | None:
+        return value(metrics, f"celery_beat_{name}", scheduler=scheduler)
+
+    if beat("up") != 0:
+        return beat("up") == 1
+    now = beat("observed_timestamp_seconds")
+    signs = [beat(name) for name in ("scheduler_heartbeat", "last_task_time")]
+    last = max((sign for sign in signs if sign is not None and sign <= now), default=now)
+    return now - last > silence
+
+
 def collected(exporter: Exporter, collector: str) -> Metrics:
     """The metrics after a collection that began after this call, in success or failure."""
     # Two ends of collections: the first may have begun before the call.

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import readers_application
 import redis
 from readers_application import Application, value
-from servers import PATIENCE_SECONDS, Process, wait_until
+from servers import PATIENCE_SECONDS, wait_until
 from stack import Exporter
 
 if TYPE_CHECKING:
@@ -94,18 +93,9 @@ def check_time(metrics: Metrics) -> None:
         assert left < ROUNDING, f"dead {left} s before its time"
 
 
-def lives(metrics: Metrics) -> bool:
-    """Whether beat is up, or has shown no life for so long that it may be called dead.
-
-    A busy machine may let it stand still for longer than the grace. Where it has just ticked, or sent
-    something by its own account, nothing else may count.
-    """
-    if beat(metrics, "up") != 0:
-        return beat(metrics, "up") == 1
-    now = beat(metrics, "observed_timestamp_seconds")
-    signs = [beat(metrics, name) for name in ("scheduler_heartbeat", "last_task_time")]
-    last = max((sign for sign in signs if sign is not None and sign <= now), default=now)
-    return now - last > GRACE
+def is_alive(metrics: Metrics) -> bool:
+    """Whether beat is up, or has been silent for longer than the grace."""
+    return readers_application.is_alive(metrics, "redbeat", GRACE)
 
 
 def run_counts(client: redis.Redis) -> dict[str, int]:
@@ -116,17 +106,6 @@ def run_counts(client: redis.Redis) -> dict[str, int]:
         runs = json.loads(client.hget(key, "meta")).get("total_run_count", 0)
         counts[task] = counts.get(task, 0) + runs
     return counts
-
-
-def started(process: Process) -> list[float]:
-    """When each beat in that log said that it starts, in Unix time."""
-    words = re.findall(
-        r"\[(\S+ \S+),(\d{3}): INFO/MainProcess\] beat: Starting", process.log.read_text()
-    )
-    return [
-        datetime.strptime(second, "%Y-%m-%d %H:%M:%S").timestamp() + int(milliseconds) / 1000
-        for second, milliseconds in words
-    ]
 
 
 @dataclass(frozen=True)

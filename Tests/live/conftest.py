@@ -20,7 +20,7 @@ import redis
 from certificates import Authority
 from contents import HOSTILE_NAMES, fill_database, fill_redis
 from django_beats import NEWER, Site
-from exporter_signs import NOWHERE
+from exporter_signs import NOWHERE, PATIENT
 from readers_application import Application
 from secured_exporter import SecuredExporter
 from servers import PATIENCE_SECONDS, PostgresServer, RedisServer, wait_until
@@ -50,10 +50,6 @@ LONGEST = (
     "test_soak.py",
     "test_web_passwords.py",
 )
-
-
-# A server may get no processor for as long as a collection may take by default.
-PATIENT = {"CELERY_BEAT_EXPORTER_COLLECT_TIMEOUT": "60s"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

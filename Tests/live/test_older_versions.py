@@ -17,7 +17,7 @@ from redbeat_samples import (
     Watch,
     beat,
     beat_is,
-    lives,
+    is_alive,
 )
 from servers import wait_until
 
@@ -34,7 +34,7 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
 ) -> None:
     """RedBeat 2.2.0 counts intervals anew from its start, and forgets what it has missed.
 
-    So some entries truly are late. Beat lives, and what is not late is not called so.
+    So some entries truly are late. Beat is_alive, and what is not late is not called so.
     """
     now = datetime.now(timezone.utc)
     past, soon = now - timedelta(minutes=10), now + timedelta(hours=1)
@@ -85,7 +85,7 @@ def test_restarted_redbeat_writes_scores_that_are_too_late(
     for look in watch.looks:
         metrics = look.metrics
         observed = beat(metrics, "observed_timestamp_seconds")
-        assert lives(metrics)
+        assert is_alive(metrics)
         for name in ("often", "hourly", "nightly"):
             assert entry(metrics, "overdue_seconds", name) < SLACK, name
         missed = entry(metrics, "overdue_seconds", "missed")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 import redis
-from readers_application import Application, collected, value, values
+from readers_application import Application, collected, is_alive, value, values
 from servers import wait_until
 from stack import Exporter, write_json
 
@@ -37,14 +37,6 @@ PATTERN = "--beat.ping=celerybeat@*"
 def beat(metrics: Metrics, scheduler: str, name: str, **labels: str) -> float | None:
     """A family of the exporter's about beat, named without what all these have in common."""
     return value(metrics, f"celery_beat_{name}", scheduler=scheduler, **labels)
-
-
-def lives(metrics: Metrics, scheduler: str, silence: float) -> bool:
-    """Whether beat is up, or has shown no life for so long: a busy machine may let it stand still."""
-    if beat(metrics, scheduler, "up") != 0:
-        return beat(metrics, scheduler, "up") == 1
-    last = beat(metrics, scheduler, "scheduler_heartbeat")
-    return beat(metrics, scheduler, "observed_timestamp_seconds") - last > silence
 
 
 def beat_is(exporter: Exporter, scheduler: str, up: int) -> Metrics:
@@ -109,7 +101,7 @@ def test_evidence(
 
     def more_runs() -> Metrics | None:
         metrics = watcher.metrics()
-        assert lives(metrics, "evidence", 1 + TOLERANCE)
+        assert is_alive(metrics, "evidence", 1 + TOLERANCE)
         return metrics if beat(metrics, "evidence", "scheduler_heartbeat") > first + 3 else None
 
     metrics = wait_until(more_runs, SECONDS, "three more runs")
@@ -152,7 +144,7 @@ def test_evidence(
 
     def is_overdue() -> bool:
         metrics = other.metrics()
-        assert lives(metrics, "evidence", 1 + TOLERANCE)
+        assert is_alive(metrics, "evidence", 1 + TOLERANCE)
         return beat(metrics, "evidence", "entry_overdue_seconds", entry=NAP) > 2
 
     wait_until(is_overdue, SECONDS, "the unheard entry to be overdue")
@@ -258,7 +250,7 @@ def test_ping(redis_url: str, application: Applications, exporter: Exporters) ->
 
     def later() -> bool:
         metrics = watcher.metrics()
-        assert lives(metrics, "ping", GRACE)
+        assert is_alive(metrics, "ping", GRACE)
         return beat(metrics, "ping", "scheduler_heartbeat") > first + 2
 
     wait_until(later, SECONDS, "more answers")

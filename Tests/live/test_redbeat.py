@@ -30,10 +30,9 @@ from redbeat_samples import (
     beat,
     beat_is,
     dies_on_time,
-    lives,
+    is_alive,
     run_counts,
     shows_no_life_after,
-    started,
 )
 from servers import PATIENCE_SECONDS, RedisServer, wait_until
 from stack import Prometheus
@@ -92,7 +91,7 @@ def test_running_beat(
 
         before = tick()
         for metrics in (collected(early, "redbeat"), collected(late, "redbeat")):
-            assert lives(metrics)
+            assert is_alive(metrics)
             assert beat(metrics, "lock_held") == 1
             assert beat(metrics, "lock_timeout_seconds") == 25
             assert 10 < beat(metrics, "lock_ttl_seconds") <= 25
@@ -137,7 +136,7 @@ def test_running_beat(
 
     start = beat(metrics, "start_time_seconds")
     assert process_start < start < first_seen
-    assert start > started(process)[0] - 1
+    assert start > process.said("beat: Starting")[0] - 1
 
     # Paused while the lock lives: overdue, then well again.
     process.pause()
@@ -190,7 +189,7 @@ def test_killed_beat_and_its_standby(
     asked = set_calls(client)
     while set_calls(client) < asked + 3:
         metrics = collected(watcher, "redbeat")
-        assert lives(metrics)
+        assert is_alive(metrics)
         assert beat(metrics, "lock_timeout_seconds") == LONG_LOCK
         assert beat(metrics, "lock_acquisitions_total") == 0
         assert beat(metrics, "start_time_seconds") == start
@@ -202,7 +201,7 @@ def test_killed_beat_and_its_standby(
     client.pexpire("redbeat::lock", 500)  # which is not waited for
     metrics = beat_is(watcher, 1)
     assert beat(metrics, "lock_acquisitions_total") == 1
-    assert beat(metrics, "start_time_seconds") > max(before, started(standby)[0] - 1)
+    assert beat(metrics, "start_time_seconds") > max(before, standby.said("beat: Starting")[0] - 1)
     assert standby.stop() == 0
     metrics = collected(watcher, "redbeat")
     assert (beat(metrics, "up"), beat(metrics, "lock_held")) == (0, 0)
@@ -241,7 +240,7 @@ def test_restarted_beat_is_healthy(
 
     def healthy() -> Metrics:
         metrics = collected(watcher, "redbeat")
-        assert lives(metrics)
+        assert is_alive(metrics)
         for entry in ("nightly", "hourly", "off"):
             assert beat(metrics, "entry_overdue_seconds", entry=entry) == 0
         sent.append(beat(metrics, "tasks_total", task_name=SUCCEED))
@@ -412,7 +411,7 @@ def test_other_redis_and_keys(
 
         def runs() -> float:
             metrics = collected(watcher, "redbeat")
-            assert lives(metrics)
+            assert is_alive(metrics)
             assert beat(metrics, "schedule_entries") == 2
             return beat(metrics, "entry_runs_total", entry="often")
 

@@ -11,7 +11,7 @@ import redis
 from contents import LOCK_MILLISECONDS
 from readers_application import collected
 from redbeat import RedBeatSchedulerEntry
-from redbeat_samples import FAIL, FLAGS, LONG_LOCK, SUCCEED, beat, beat_is, lives
+from redbeat_samples import FAIL, FLAGS, LONG_LOCK, SUCCEED, beat, beat_is, is_alive
 from servers import wait_until
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_an_entry_without_a_score(
     )
     for told in (watcher, later):
         metrics = collected(told, "redbeat")
-        assert lives(metrics)
+        assert is_alive(metrics)
         assert beat(metrics, "schedule_invalid_entries") == 1
         assert beat(metrics, "schedule_entries") == 1
         log = told.log.read_text()

@@ -29,8 +29,7 @@ from redbeat_samples import (
     beat_is,
     clock_off,
     dies_on_time,
-    lives,
-    started,
+    is_alive,
 )
 from servers import PATIENCE_SECONDS, RedisServer, wait_until
 
@@ -91,7 +90,7 @@ def test_ways_to_die(
     )
     watcher = exporter(*WATCHED, CELERY_BROKER_URL=redis_url)
 
-    # It hangs, and goes on. It hangs for longer than its lock lives, and that is its end.
+    # It hangs, and goes on. It hangs for longer than its lock is_alive, and that is its end.
     hung = shop.beat("hung")
     beat_is(watcher, 1)
     hung.pause()
@@ -139,7 +138,7 @@ def test_ways_to_die(
         metrics = beat_is(watcher, 1)
     watch.check_death()
     assert beat(metrics, "lock_acquisitions_total") == 3
-    assert beat(metrics, "start_time_seconds") > started(restarted)[0] - 1
+    assert beat(metrics, "start_time_seconds") > restarted.said("beat: Starting")[0] - 1
     wait_until(lambda: overdue_below(1, collected(watcher, "redbeat")), 3, "what was missed")
 
     assert restarted.stop() == 0
@@ -215,7 +214,7 @@ def test_rolling_deploy(
     with Watch(watcher) as both:
         new = shop.beat("new")
         wait_until(lambda: runs(watcher.metrics()) >= before + 3, 6, "runs beside the new beat")
-    both.check_all(lives, "up")
+    both.check_all(is_alive, "up")
     both.check_all(lambda metrics: overdue_below(SLACK, metrics), "on time")
     both.check_all(lambda metrics: beat(metrics, "lock_acquisitions_total") == 0, "one owner")
     both.check_all(lambda metrics: beat(metrics, "instances") == is_up(metrics), "one that works")
@@ -224,12 +223,12 @@ def test_rolling_deploy(
         before = runs(watcher.metrics())
         assert old.stop() == 0
         wait_until(lambda: runs(watcher.metrics()) >= before + 3, 6, "runs of the new beat")
-    handover.check_all(lambda metrics: lives(metrics) or not pages(metrics), "without a page")
+    handover.check_all(lambda metrics: is_alive(metrics) or not pages(metrics), "without a page")
     handover.check_all(lambda metrics: beat(metrics, "instances") == is_up(metrics), "one or none")
     handover.check_all(lambda metrics: overdue_below(LOOP + 2 * SLACK, metrics), "soon on time")
     metrics = handover.looks[-1].metrics
     assert beat(metrics, "lock_acquisitions_total") == 1
-    assert beat(metrics, "start_time_seconds") > started(new)[0] - 1
+    assert beat(metrics, "start_time_seconds") > new.said("beat: Starting")[0] - 1
 
 
 def test_two_beats_without_a_lock(
@@ -253,7 +252,7 @@ def test_two_beats_without_a_lock(
             PATIENCE_SECONDS,
             "life that the first could not have shown",
         )
-    watch.check_all(lives, "up")
+    watch.check_all(is_alive, "up")
     watch.check_all(lambda metrics: overdue_below(SLACK, metrics), "on time")
     for name in ("lock_held", "lock_acquisitions_total", "instances"):
         watch.check_all(lambda metrics, name=name: beat(metrics, name) is None, f"without {name}")
@@ -324,7 +323,7 @@ def test_entries_that_come_and_go(
         wait_until(lambda: sent() >= before + 2, 5, "more runs")
         wait_until(lambda: over("twice"), 5, "the end of an rrule")
         metrics = collected(watcher, "redbeat")
-    watch.check_all(lives, "up")
+    watch.check_all(is_alive, "up")
     # Beat asleep learns of a new entry when it wakes for the one that it runs each second.
     watch.check_all(lambda metrics: overdue_below(1 + SLACK, metrics), "on time")
     for name in ("off", "until yesterday", "twice"):
@@ -360,7 +359,7 @@ def test_redis_without_idle_times(
         with Watch(early) as first, Watch(late) as second:
             wait_until(lambda: runs(early.metrics()) >= before + 3, 6, "runs")
             for watch in (first, second):
-                watch.check_all(lives, "up")
+                watch.check_all(is_alive, "up")
                 watch.check_all(lambda metrics: overdue_below(SLACK, metrics), "on time")
             process.kill()
             beat_is(early, 0)
@@ -413,7 +412,7 @@ def test_broker_fails_and_redbeat_does_not(
             assert not {name for name in families if name.startswith(("celery_queue", "celery_un"))}
             broker.start()
             wait_until(lambda: (queue() or 0) >= 1, 10, "a message on the broker that is back")
-        watch.check_all(lives, "up")
+        watch.check_all(is_alive, "up")
         watch.check_all(lambda metrics: source(metrics, "redbeat") == 1, "readable")
 
         # A beat that hangs while it sends does not tick, whatever the reason.
@@ -520,7 +519,7 @@ def test_exporters_clock_is_off(
         before = runs(watchers["right"].metrics())
         wait_until(lambda: runs(watchers["right"].metrics()) >= before + 2, 5, "runs")
         for watch in (right, ahead, behind):
-            watch.check_all(lives, "up")
+            watch.check_all(is_alive, "up")
             watch.check_all(lambda metrics: overdue_below(SLACK, metrics), "on time")
         process.kill()
         metrics = {name: beat_is(watcher, 0) for name, watcher in watchers.items()}
@@ -559,7 +558,7 @@ def test_beats_clock_is_off(
         with Watch(watcher) as known:
             before = runs(watcher.metrics())
             wait_until(lambda: runs(watcher.metrics()) >= before + 3, 6, "runs")
-    ticking.check_all(lives, "up")
+    ticking.check_all(is_alive, "up")
     known.check_all(lambda metrics: overdue_below(GRACE + SLACK, metrics), "on time")
     assert abs(beat(watcher.metrics(), "last_task_time") - time.time()) < MINUTES / 5
     known.check_all(

@@ -19,7 +19,7 @@ from redbeat_samples import (
     Watch,
     beat,
     beat_is,
-    lives,
+    is_alive,
 )
 from servers import RedisServer, wait_until
 
@@ -34,7 +34,7 @@ HOURLY = {"hourly": {"task": SUCCEED, "schedule": 3600}}
 
 
 def is_not_dead(metrics: Metrics) -> bool:
-    return beat(metrics, "up") is None or lives(metrics)
+    return beat(metrics, "up") is None or is_alive(metrics)
 
 
 def without_lock(metrics: Metrics) -> bool:
@@ -179,5 +179,5 @@ def test_prefixes_that_begin_alike(
     assert sent is None
     beats["shop"].kill()
     beat_is(watchers["shop"], 0, 60)
-    assert lives(collected(watchers["shop-eu"], "redbeat"))
+    assert is_alive(collected(watchers["shop-eu"], "redbeat"))
     assert COLLECT < LOOP

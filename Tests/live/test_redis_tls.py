@@ -199,11 +199,12 @@ def test_a_certificate_of_another_time(
     assert f"the server's certificate {words}" in watcher.log.read_text()
 
 
+@pytest.mark.parametrize("names", ["subjectAltName=DNS:127.0.0.1", ""], ids=["name", "subject"])
 def test_a_name_that_reads_like_an_address(
-    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters
+    server: TLSRedis, authority: Authority, own: Certificate, exporter: Exporters, names: str
 ) -> None:
     """Only an address of the certificate is one."""
-    server.show(authority, authority.issue("127.0.0.1", "subjectAltName=DNS:127.0.0.1"))
+    server.show(authority, authority.issue("127.0.0.1", names))
     url = server.tls_url("127.0.0.1")
     watcher = exporter(*flags(authority, own), CELERY_BROKER_URL=url)
     assert source_up(watcher) == 0

@@ -19,6 +19,7 @@ import psycopg
 import pytest
 import redis
 from contents import QUEUE, TASK, fill_database, fill_redis
+from exporter_signs import PATIENT
 from http_requests import SECONDS, ask
 from readers_application import by_label, value
 from redbeat_samples import FLAGS, LONG_LOCK, SUCCEED
@@ -73,11 +74,7 @@ def served(
         exporter = Exporter(
             tmp_path_factory.mktemp("served_status"),
             "--collect.interval=1h",
-            environment={
-                "CELERY_BROKER_URL": shared_redis.url,
-                "DATABASE_URL": url,
-                "CELERY_BEAT_EXPORTER_COLLECT_TIMEOUT": "60s",
-            },
+            environment=PATIENT | {"CELERY_BROKER_URL": shared_redis.url, "DATABASE_URL": url},
         )
         with exporter:
             yield exporter

@@ -6,7 +6,7 @@ struct BeatDiagnosis {
     private let beat: ApplicationStatus.Beat
     private let settings: BeatSettings
     private let search: BeatSearch?
-    /// How what tells of it fares.
+    /// How its reader fares.
     private let collector: CollectorHealth?
 
     init(
@@ -195,7 +195,9 @@ struct BeatDiagnosis {
     private var entries: Problem? {
         let late = beat.lateEntries
         guard !late.isEmpty else { return nil }
-        let names = late.prefix(10).map { "\(beat.title(of: $0)) by \(TimeText.duration($0.overdue ?? 0))" }
+        let names = late.prefix(ApplicationStatus.maximumListed).map {
+            "\(beat.title(of: $0)) by \(TimeText.duration($0.overdue ?? 0))"
+        }
         return problem(
             .warning,
             "\(late.count) \(late.count == 1 ? "entry is" : "entries are") late: "
@@ -242,9 +244,17 @@ struct BeatDiagnosis {
         Problem(severity, beat.scheduler.rawValue, text, details, cause: cause, alert: alert)
     }
 
-    private func time(_ moment: Double) -> String? { TimeText.utc(moment).map { "\($0) UTC" } }
+    private func time(_ moment: Double) -> String? { ApplicationStatus.Beat.time(moment) }
 
-    private func ago(_ moment: Double) -> String { "\(TimeText.duration(max(0, beat.now - moment))) ago" }
+    private func ago(_ moment: Double) -> String { beat.ago(moment) }
+}
+
+extension ApplicationStatus.Beat {
+    /// A time in words, with its date; nil for what no calendar has.
+    package static func time(_ moment: Double) -> String? { TimeText.utc(moment).map { "\($0) UTC" } }
+
+    /// How long before now a moment was, as `5 min ago`.
+    package func ago(_ moment: Double) -> String { "\(TimeText.duration(max(0, now - moment))) ago" }
 }
 
 extension ApplicationStatus.Lock {

@@ -1,12 +1,12 @@
 extension ApplicationStatus {
-    /// Whether a beat lives: concluded here alone, for the page, the JSON and `check`.
+    /// Whether a beat is alive: concluded here alone, for the page, the JSON and `check`.
     ///
     /// It is judged by the last look at it and by the time of that look, as `celery_beat_up` is. Beat may show life again and
     /// again between two looks, so a deadline that has passed since the look says nothing: whoever shows the state says how
     /// old the look is.
     package enum Life: Equatable, Sendable {
         case alive
-        /// It seems to live, but what was seen does not prove it.
+        /// It seems to be alive, but what was seen does not prove it.
         case uncertain
         case dead
         /// Nothing of a beat is where it is looked for, and never was: it is dead, or somewhere else.
@@ -28,7 +28,7 @@ extension ApplicationStatus.Beat {
     /// Whether it was in time when it was looked at, and its deadline has passed since: only the next look tells.
     var isDueSinceLook: Bool { isUp == true && deadline.map { $0 <= now } ?? false }
 
-    /// Entries that a living beat does not send; of a dead one all are late.
+    /// Entries that a beat that is alive does not send; of a dead one all are late.
     package var lateEntries: ArraySlice<ApplicationStatus.Entry> {
         isUp == true ? entries.prefix { $0.state == .late } : []
     }

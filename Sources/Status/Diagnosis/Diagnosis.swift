@@ -177,7 +177,7 @@ extension ApplicationStatus {
         ]
     }
 
-    private static let maximumListed = 5
+    static let maximumListed = 5
 
     /// The first few of many, and how many more there are.
     static func list(_ names: [String], of count: Int? = nil) -> String {
