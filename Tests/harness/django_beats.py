@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import os
@@ -18,7 +17,7 @@ import pytest
 import readers_application
 import watch
 from servers import Process, wait_until
-from stack import PROJECT, CeleryProcess, Exporter
+from stack import BEAT_STARTS, PROJECT, CeleryProcess, Exporter
 
 if TYPE_CHECKING:
     from typing import Self  # Python 3.11
@@ -171,26 +170,8 @@ class DjangoBeat(CeleryProcess):
             + ([] if loop_seconds is None else ["--max-interval", str(loop_seconds)]),
             environment={**site.environment, "DJANGO_CONNECTION_SECONDS": str(connection_seconds)},
         )
-        self._ready_words = "beat: Starting..."
+        self._ready_words = BEAT_STARTS
         self._log_start = 0
-
-    def stop(self) -> int | None:
-        """As every process, but between two ticks.
-
-        Celery's signal handler stores the schedule. Amid a question to the database it waits for the
-        connection that it has interrupted, for ever.
-        """
-        if self.running:
-            with contextlib.suppress(TimeoutError):
-                wait_until(self._sleeps, SECONDS, f"{self.name} to sleep")
-        return super().stop()
-
-    def _sleeps(self) -> bool:
-        """Between two ticks, or ended."""
-        try:
-            return Path(f"/proc/{self.pid}/wchan").read_text() == "hrtimer_nanosleep"
-        except (FileNotFoundError, ProcessLookupError):
-            return True
 
     def sent(self, entry: str) -> int:
         """How often it has sent the task of an entry."""

@@ -20,7 +20,7 @@ from kombu import pools
 from redbeat import RedBeatSchedulerEntry
 from redbeat.schedulers import ensure_conf
 from servers import PATIENCE_SECONDS, POLL_SECONDS
-from stack import PROJECT, CeleryProcess, Exporter
+from stack import BEAT_STARTS, PROJECT, CeleryProcess, Exporter
 
 if TYPE_CHECKING:
     from stack import Metrics
@@ -136,7 +136,7 @@ class Application:
     def beat(self, name: str = "beat", **environment: str) -> CeleryCommand:
         """A beat, started; it counts as started while it still waits for another's lock."""
         arguments = ["beat", "--loglevel", "info"]
-        return self._start(name, arguments, "beat: Starting...", environment=environment)
+        return self._start(name, arguments, BEAT_STARTS, environment=environment)
 
     def worker(self, *queues: str, database_url: str | None = None) -> CeleryCommand:
         """A worker, ready."""

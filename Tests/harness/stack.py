@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 from servers import (
     PATIENCE_SECONDS,
+    POLL_SECONDS,
     PostgresServer,
     Process,
     RedisServer,
@@ -108,6 +109,12 @@ class WebProcess(Process):
         return True
 
 
+# What a beat prints once it runs.
+BEAT_STARTS = "beat: Starting..."
+# Longest wait for a beat to sleep: one that hangs never does.
+SLEEP_SECONDS = 10.0
+
+
 class CeleryProcess(Process):
     """`celery -A shop.celery ARGUMENTS`, ready when it has printed `ready_words` since its start."""
 
@@ -147,6 +154,26 @@ class CeleryProcess(Process):
             log.seek(self._log_start)
             return self._ready_words.encode() in log.read()
 
+    def stop(self) -> int | None:
+        """As every process; a beat between two ticks.
+
+        Celery's signal handler releases RedBeat's lock, which the tick that it interrupts then misses, and
+        stores Django's schedule, for which it waits for the connection that it has interrupted.
+        """
+        if self.running and self._ready_words == BEAT_STARTS:
+            self.resume()
+            end = time.monotonic() + SLEEP_SECONDS
+            while not self._sleeps() and time.monotonic() < end:
+                time.sleep(POLL_SECONDS)
+        return super().stop()
+
+    def _sleeps(self) -> bool:
+        """Between two ticks, or ended."""
+        try:
+            return Path(f"/proc/{self.pid}/wchan").read_text() == "hrtimer_nanosleep"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
     def said(self, words: str) -> list[float]:
         """When it said so, in Unix time, by its log."""
         line = rf"\[(\S+ \S+),(\d{{3}}): .*{re.escape(words)}"
@@ -183,7 +210,7 @@ def beat(
         name,
         folder,
         ["beat", "--loglevel", "info"],
-        "beat: Starting...",
+        BEAT_STARTS,
         broker_url=broker_url,
         redbeat_url=redbeat_url,
         database_url=database_url,
