@@ -14,7 +14,7 @@ SANITIZED := $(addprefix Tests/live/test_,faults.py redbeat_faults.py reload.py 
 	-k "not (leave_nothing_behind or many_targets or exporters_clock_is_off)"
 PYTHON_FILES := demo recorder Tests alerts grafana benchmarks deploy
 
-.PHONY: build run demo test test-sanitize fuzz soak lint format bench bench-beat screenshots docs deb test-package test-image dependencies
+.PHONY: build run demo test test-sanitize fuzz soak lint format bench bench-beat screenshots docs symbol-order deb test-package test-image dependencies
 
 ## Builds the program: .build/release/celery-beat-exporter
 build: dependencies
@@ -106,6 +106,11 @@ bench-beat: build
 	$(PYTHON) benchmarks/detection.py
 	$(PYTHON) benchmarks/busy_redbeat.py
 	$(PYTHON) benchmarks/normal_life.py
+
+## What the linker puts together, since it runs: Sources/celery-beat-exporter/symbol-order. After a change of Swift's version.
+symbol-order: build
+	demo/install bench
+	$(PYTHON) benchmarks/symbol_order.py
 
 ## The Debian package, for the release that it is built on: .build/celery-beat-exporter_VERSION_ARCHITECTURE.deb
 deb: build

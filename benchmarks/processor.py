@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from measuring import RedisExporter, Table, processor_seconds, queue_keys
@@ -23,27 +25,35 @@ ENTRIES, QUEUES, ROWS = 50, 10, 100_000
 SCRAPE_SECONDS = 10.0
 
 
+@contextmanager
+def all_that_is_read(folder: Path) -> Iterator[tuple[str, str]]:
+    """The URLs of a Redis and of a database in which something happens all the time."""
+    with (
+        RedisServer(folder / "redis") as redis_server,
+        PostgresServer(
+            folder / "postgres", settings={"shared_preload_libraries": "pg_stat_statements"}
+        ) as postgres_server,
+        living_beat(folder, redis_server, ENTRIES, QUEUES),
+    ):
+        bench = Bench(folder, postgres_server)
+        database_url = bench.fill(ROWS)
+        with bench.tasks_going_on(database_url):
+            yield redis_server.url, database_url
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=3)
     minutes = parser.parse_args().minutes
     with (
         tempfile.TemporaryDirectory() as path,
-        RedisServer(Path(path) / "redis") as redis_server,
-        PostgresServer(
-            Path(path) / "postgres", settings={"shared_preload_libraries": "pg_stat_statements"}
-        ) as postgres_server,
-        living_beat(Path(path), redis_server, ENTRIES, QUEUES),
+        all_that_is_read(Path(path)) as (redis_url, database_url),
     ):
         folder = Path(path)
-        bench = Bench(folder, postgres_server)
-        database_url = bench.fill(ROWS)
-        environment = {"CELERY_BROKER_URL": redis_server.url, "DATABASE_URL": database_url}
-        keys = queue_keys(redis_server.url)
+        environment = {"CELERY_BROKER_URL": redis_url, "DATABASE_URL": database_url}
         with (
-            bench.tasks_going_on(database_url),
             Exporter(folder, environment=environment) as exporter,
-            RedisExporter(folder, redis_server.url, keys) as other,
+            RedisExporter(folder, redis_url, queue_keys(redis_url)) as other,
         ):
             both = (exporter, other)
             for one in both:  # what the start and the first scrape take is spent once

@@ -126,23 +126,17 @@ struct Service {
 
     /// Reloads whenever it is told to, and returns with the signal that says to end.
     private func waitForEnd() -> CInt {
-        var hasStarted = false
         var awaited = Self.signals
         while true {
             let isResting = sigismember(&awaited, SIGHUP) == 0
-            // Only until every source has been asked once is there anything else to look for.
-            switch Self.nextSignal(of: awaited, within: hasStarted && !isResting ? nil : 1) {
+            switch Self.nextSignal(of: awaited, within: isResting ? 1 : nil) {
             case SIGHUP:
                 // It logs what is wrong; there is nobody else to tell.
                 try? exporter.reload()
                 // At most one a second. Those that come meanwhile wait, as one.
                 sigdelset(&awaited, SIGHUP)
             case .some(let number): return number
-            case nil:
-                awaited = Self.signals
-                guard !hasStarted else { continue }
-                hasStarted = exporter.isComplete
-                if hasStarted { StartupCode.release() }
+            case nil: awaited = Self.signals
             }
         }
     }
