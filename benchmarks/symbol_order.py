@@ -43,7 +43,7 @@ def everything(folder: Path) -> Iterator[Mapping[str, str]]:
 
 def functions(profile: str) -> set[str]:
     """The symbols that a profile of callgrind names. Calls into themselves have a number at their end."""
-    return {re.sub(r"'\d+$", "", name) for name in re.findall(r"^fn=(\S+)$", profile, re.M)}
+    return {re.sub(r"'\d+$", "", name) for name in re.findall(r"^fn=(\S+)$", profile, re.MULTILINE)}
 
 
 def defined(program: Path) -> set[str]:

@@ -34,7 +34,8 @@ import Testing
     }
 
     private func aggregate(_ ring: TaskRing, _ name: String, at now: Int64 = now) -> TaskAggregate? {
-        ring.aggregates(at: now).first { $0.name == name }
+        var ring = ring
+        return ring.aggregates(at: now).first { $0.name == name }
     }
 
     @Test func whatEndedBeforeTheStartIsNotCountedButFillsTheWindows() throws {

@@ -6,9 +6,12 @@ struct ServerInformation {
     private var values: [Substring: Substring] = [:]
 
     init(_ replies: RedisValue...) {
-        for line in replies.flatMap({ ($0.text ?? "").split(whereSeparator: \.isNewline) }) {
-            let parts = line.split(separator: ":", maxSplits: 1)
-            if parts.count == 2 { values[parts[0]] = parts[1] }
+        // By bytes: there are some hundred lines, in each collection.
+        for line in replies.flatMap({
+            ($0.text ?? "").utf8.split { $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\n") }
+        }) {
+            let parts = line.split(separator: UInt8(ascii: ":"), maxSplits: 1)
+            if parts.count == 2 { values[Substring(parts[0])] = Substring(parts[1]) }
         }
     }
 

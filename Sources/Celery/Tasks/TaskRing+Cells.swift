@@ -2,7 +2,8 @@
 
 extension TaskRing {
     struct Key: Hashable {
-        let task: String
+        /// The task's number.
+        let task: Int
         /// Among `TaskTable.finalStates`; one more for all others.
         let status: Int8
         let durationIndex: Int16?
@@ -22,7 +23,7 @@ extension TaskRing {
         }
     }
 
-    struct Amounts {
+    struct Amounts: Equatable {
         var count = 0
         var durationSum = 0.0
         var retries = 0
@@ -51,20 +52,6 @@ extension TaskRing {
         var read = Amounts()
         /// What the reading that goes on has shown.
         var reading = Amounts()
-        /// All that was ever seen to come, for the windows.
-        var accumulated = 0
-    }
-
-    /// What the windows need of a task in a bucket.
-    struct Ended {
-        var successes: UInt32 = 0
-        var all: UInt32 = 0
-
-        mutating func add(_ count: Int, isSuccess: Bool) {
-            let count = UInt32(clamping: count)
-            all = UInt32(clamping: UInt64(all) + UInt64(count))
-            if isSuccess { successes = UInt32(clamping: UInt64(successes) + UInt64(count)) }
-        }
     }
 
     struct Totals {

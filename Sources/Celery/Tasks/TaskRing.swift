@@ -31,11 +31,14 @@ struct TaskRing {
     private let cap: LabelCap
     private var cells: [Int64: [Key: Cell]] = [:]
     private var cellCount = 0
-    /// Ended tasks of whatever is not read again: of buckets whose time is over, and of cells that are gone.
-    private var ended: [Int64: [String: Ended]] = [:]
+    /// All ended tasks that were ever seen to come, as far back as the longest window.
+    private var ended: [Int64: [Int: Ended]] = [:]
+    private var windows: [WindowSums]
     /// The first bucket that may be read again.
     private var firstOpen = Int64.min
-    private var totals: [String: Totals] = [:]
+    /// Of the tasks in the order in which they became known: their numbers.
+    private var totals: [Totals] = []
+    private var numbers: [String: Int] = [:]
     private var lastObservation: Int64?
     /// After an outage of the source: from where to read until when, since records that waited for it come later still.
     private var catchingUp: (from: Int64, until: Int64)?
@@ -49,8 +52,8 @@ struct TaskRing {
         /// Whether what ended before counts from 0, so that its first increase shows.
         let isBaseline: Bool
         var isFull = false
-        /// Tasks in progress by name and state.
-        var inProgress: [String: [String: Int]] = [:]
+        /// Tasks in progress by number and state.
+        var inProgress: [Int: [String: Int]] = [:]
     }
 
     /// Cells that are remembered, some 200 bytes each.
@@ -60,6 +63,7 @@ struct TaskRing {
     init(configuration: TaskConfiguration, cap: LabelCap) {
         self.configuration = configuration
         self.cap = cap
+        windows = configuration.windows.map { WindowSums($0, bucketSeconds: Self.bucketSeconds) }
     }
 
     /// From which completion time (Unix seconds) to read at `now`: all windows at first, the open buckets afterwards.
@@ -93,7 +97,7 @@ struct TaskRing {
         let status = TaskTable.finalStates.firstIndex(of: row.status) ?? TaskTable.finalStates.count
         let index = row.durationIndex.flatMap { (0...configuration.durationBounds.count).contains($0) ? $0 : nil }
         let key = Key(
-            task: name(row.task),
+            task: number(row.task),
             status: Int8(status),
             durationIndex: index.map { Int16(clamping: $0) },
             exception: row.exception.map(cap.exception)
@@ -119,10 +123,10 @@ struct TaskRing {
     /// Takes in tasks in progress.
     mutating func add(inProgress count: Int, of task: String, _ status: String) {
         guard reading != nil else { return }
-        let name = name(task)
-        let states = reading?.inProgress[name]
+        let number = number(task)
+        let states = reading?.inProgress[number]
         let isKept = states?[status] != nil || Totals.hasRoom(states ?? [:])
-        reading?.inProgress[name, default: [:]][isKept ? status : TaskTable.otherState, default: 0].count(count)
+        reading?.inProgress[number, default: [:]][isKept ? status : TaskTable.otherState, default: 0].count(count)
     }
 
     /// Ends a reading.
@@ -136,11 +140,11 @@ struct TaskRing {
         for bucket in cells.keys where reading.buckets.contains(bucket) {
             close(bucket, reading, isComplete: isComplete && !reading.isFull)
         }
-        for task in totals.keys {
-            for status in totals[task]?.inProgress.keys.map({ $0 }) ?? [] { totals[task]?.inProgress[status] = 0 }
+        for task in totals.indices {
+            totals[task].inProgress = totals[task].inProgress.mapValues { _ in 0 }
         }
-        for (name, states) in reading.inProgress {
-            for (status, count) in states { totals[name]?.add(count, inProgress: status) }
+        for (task, states) in reading.inProgress {
+            for (status, count) in states { totals[task].add(count, inProgress: status) }
         }
 
         if let before = lastObservation, now - before > Self.lateness / 2 {
@@ -166,55 +170,68 @@ struct TaskRing {
 
     /// Counts what the cells of a bucket have grown by. Those that are gone hold nothing from now on.
     private mutating func close(_ bucket: Int64, _ reading: Reading, isComplete: Bool) {
-        var kept: [Key: Cell] = [:]
-        for (key, var cell) in cells[bucket] ?? [:] {
+        guard var cells = cells[bucket] else { return }
+        self.cells[bucket] = nil
+        var gone: [Key] = []
+        var index = cells.startIndex
+        while index != cells.endIndex {
+            defer { cells.formIndex(after: &index) }
+            let (key, cell) = cells[index]
             let isThere = cell.reading.count > 0
-            let growth = cell.reading.growth(since: cell.read)
-            if isThere { count(reading.isBaseline ? Amounts() : growth, of: key) }
-            cell.accumulated.count(growth.count)
-            if isThere || isComplete { cell.read = cell.reading }
-            cell.reading = Amounts()
-            if cell.read.count > 0 {
-                kept[key] = cell
-            } else {
-                note(cell.accumulated, of: key, in: bucket)
-                cellCount -= 1
+            if isThere {
+                let growth = cell.reading.growth(since: cell.read)
+                if cell.read.count == 0 || growth != Amounts() {
+                    count(reading.isBaseline ? Amounts() : growth, of: key)
+                    note(growth.count, of: key, in: bucket)
+                }
             }
+            if isThere || isComplete { cells.values[index].read = cell.reading }
+            cells.values[index].reading = Amounts()
+            if cells.values[index].read.count == 0 { gone.append(key) }
         }
-        cells[bucket] = kept.isEmpty ? nil : kept
+        for key in gone { cells[key] = nil }
+        cellCount -= gone.count
+        if !cells.isEmpty { self.cells[bucket] = cells }
     }
 
     /// Keeps no more of buckets than may be asked for.
     private mutating func forget(at now: Int64) {
         firstOpen = max(firstOpen, start(at: now) / Self.bucketSeconds)
         for bucket in cells.keys where bucket < firstOpen {
-            for (key, cell) in cells[bucket] ?? [:] { note(cell.accumulated, of: key, in: bucket) }
             cellCount -= cells[bucket]?.count ?? 0
             cells[bucket] = nil
         }
+        moveWindows(to: now)
         let longest = configuration.windows.map(\.seconds).max() ?? 0
         let oldest = (now - longest) / Self.bucketSeconds - 1
-        ended = ended.filter { $0.key >= oldest }
+        for bucket in ended.keys where bucket < oldest { ended[bucket] = nil }
     }
 
     /// The source's clock was set back: nothing of what was read says what would be new.
     private mutating func startAgain() {
         (cells, cellCount, ended, firstOpen) = ([:], 0, [:], .min)
+        windows = configuration.windows.map { WindowSums($0, bucketSeconds: Self.bucketSeconds) }
         (lastObservation, catchingUp) = (nil, nil)
     }
 
     private mutating func note(_ count: Int, of key: Key, in bucket: Int64) {
         guard let isSuccess = key.isSuccess, count > 0 else { return }
-        ended[bucket, default: [:]][key.task, default: Ended()].add(count, isSuccess: isSuccess)
+        let growth = ended[bucket, default: [:]][key.task, default: Ended()].add(count, isSuccess: isSuccess)
+        for index in windows.indices { windows[index].add(growth, of: key.task, in: bucket) }
     }
 
-    func aggregates(at now: Int64) -> [TaskAggregate] {
-        let ratios = successRatios(at: now)
-        return totals.sorted { $0.key < $1.key }.map { name, totals in
-            TaskAggregate(
+    private mutating func moveWindows(to now: Int64) {
+        for index in windows.indices { windows[index].move(to: now, over: ended) }
+    }
+
+    mutating func aggregates(at now: Int64) -> [TaskAggregate] {
+        moveWindows(to: now)
+        return numbers.sorted { $0.key < $1.key }.map { name, number in
+            let totals = totals[number]
+            return TaskAggregate(
                 name: name,
                 results: totals.results,
-                successRatios: ratios[name] ?? [],
+                successRatios: windows.compactMap { $0.ratio(of: number) },
                 durationCounts: totals.durationCounts,
                 durationSum: totals.durationSum,
                 retries: totals.retries,
@@ -224,49 +241,22 @@ struct TaskRing {
         }
     }
 
-    private func successRatios(at now: Int64) -> [String: [SuccessRatio]] {
-        var ratios: [String: [SuccessRatio]] = [:]
-        for window in configuration.windows {
-            let first = (now - window.seconds) / Self.bucketSeconds
-            var counts: [String: (successes: Int, all: Int)] = [:]
-            for (bucket, tasks) in ended where bucket > first {
-                for (task, count) in tasks {
-                    counts[task, default: (0, 0)].successes.count(Int(count.successes))
-                    counts[task, default: (0, 0)].all.count(Int(count.all))
-                }
-            }
-            for (bucket, cells) in cells where bucket > first {
-                for (key, cell) in cells {
-                    guard let isSuccess = key.isSuccess else { continue }
-                    counts[key.task, default: (0, 0)].all.count(cell.accumulated)
-                    if isSuccess { counts[key.task, default: (0, 0)].successes.count(cell.accumulated) }
-                }
-            }
-            for (task, count) in counts where count.all > 0 {
-                let ratio = SuccessRatio(window: window, successes: count.successes, ended: count.all)
-                ratios[task, default: []].append(ratio)
-            }
-        }
-        return ratios
-    }
-
     private mutating func count(_ growth: Amounts, of key: Key) {
-        totals[key.task]?.results[key.state, default: 0].count(growth.count)
-        totals[key.task]?.retries.count(growth.retries)
-        if let exception = key.exception { totals[key.task]?.errors[exception, default: 0].count(growth.count) }
+        totals[key.task].results[key.state, default: 0].count(growth.count)
+        totals[key.task].retries.count(growth.retries)
+        if let exception = key.exception { totals[key.task].errors[exception, default: 0].count(growth.count) }
         guard let index = key.durationIndex.map(Int.init) else { return }
-        totals[key.task]?.durationCounts[index].count(growth.count)
-        totals[key.task]?.durationSum += growth.durationSum
+        totals[key.task].durationCounts[index].count(growth.count)
+        totals[key.task].durationSum += growth.durationSum
     }
 
-    /// The name under which a task is counted; makes it known.
-    private mutating func name(_ task: String) -> String {
-        // The one that is kept, so that a name takes its memory once.
-        if let index = totals.index(forKey: task) { return totals[index].key }
+    /// The number under which a task is counted; makes it known.
+    private mutating func number(_ task: String) -> Int {
+        if let number = numbers[task] { return number }
         let name = cap.task(task)
-        if totals[name] == nil {
-            totals[name] = Totals(durationCounts: Array(repeating: 0, count: configuration.durationBounds.count + 1))
-        }
-        return name
+        if let number = numbers[name] { return number }
+        numbers[name] = totals.count
+        totals.append(Totals(durationCounts: Array(repeating: 0, count: configuration.durationBounds.count + 1)))
+        return totals.count - 1
     }
 }
