@@ -60,10 +60,15 @@ extension ExpositionFormat {
     }
 
     private func append(_ text: String, to output: inout [UInt8]) {
+        guard text.utf8.withContiguousStorageIfAvailable({ output.append(contentsOf: $0) }) == nil else { return }
         output.append(contentsOf: text.utf8)
     }
 
     private func append(_ text: String, escapingQuotes: Bool, to output: inout [UInt8]) {
+        let isPlain = !text.utf8.contains { byte in
+            byte == UInt8(ascii: "\\") || byte == UInt8(ascii: "\n") || byte == UInt8(ascii: "\"")
+        }
+        guard !isPlain else { return append(text, to: &output) }
         for byte in text.utf8 {
             switch byte {
             case UInt8(ascii: "\\"): append("\\\\", to: &output)

@@ -70,6 +70,12 @@ package struct SnapshotFamilies {
     private struct Identity: Hashable {
         let suffix: String
         let labels: [Label]
+
+        /// Names of labels are mostly the same throughout a family.
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(suffix)
+            for label in labels { hasher.combine(label.value) }
+        }
     }
 
     private static let dropped = MetricFamily(

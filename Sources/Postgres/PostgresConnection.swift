@@ -228,7 +228,7 @@ final class PostgresConnection: @unchecked Sendable {
     private static func row(_ result: OpaquePointer) -> PostgresRow {
         let columns = 0..<max(0, libpq.PQnfields(result))
         return PostgresRow(
-            columns.map { (column) -> UnsafeRawBufferPointer? in
+            columns.lazy.map { (column) -> UnsafeRawBufferPointer? in
                 guard libpq.PQgetisnull(result, 0, column) == 0, let value = libpq.PQgetvalue(result, 0, column) else {
                     return nil
                 }

@@ -55,7 +55,10 @@ package struct PostgresRow: Equatable, Sendable {
         let end = word(column + 1)
         guard end & Self.null == 0 else { return nil }
         let start = column == 0 ? (columnCount + 1) * Self.wordBytes : Int(word(column) & ~Self.null)
-        return String(decoding: storage[start..<Int(end)].prefix(Self.longestText), as: UTF8.self)
+        return storage.withUnsafeBytes { bytes in
+            let value = bytes[start..<Int(end)].prefix(Self.longestText)
+            return String(decoding: UnsafeRawBufferPointer(rebasing: value), as: UTF8.self)
+        }
     }
 
     /// Nil also beyond `greatestNumber`.

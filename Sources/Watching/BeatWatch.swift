@@ -9,7 +9,9 @@ internal import Synchronization
 /// must not learn by the first outage that it watched nothing.
 final class BeatWatch: Sendable {
     private struct State {
-        var found: Set<Scheduler> = []
+        /// Of the snapshot that was looked at last.
+        var generation: Int?
+        var beats = BeatsFound()
         /// The last search; nil while no beat is missed.
         var search: BeatSearch?
         var searches = 0
@@ -37,12 +39,17 @@ final class BeatWatch: Sendable {
 
     /// Looks at what collections have brought and, where it is time, elsewhere. Never called by two threads at once.
     func look() {
-        let beats = BeatsFound(snapshot.value, expected: target.expectedSchedulers)
-        let (news, isTime) = state.withLock { state in
-            defer { state.found = beats.found }
+        let generation = snapshot.generation
+        let before = state.withLock { $0 }
+        let beats =
+            generation == before.generation
+            ? before.beats : BeatsFound(snapshot.value, expected: target.expectedSchedulers)
+        state.withLock { state in
+            (state.generation, state.beats) = (generation, beats)
             if beats.missed.isEmpty { state.search = nil }
-            return (beats.found.subtracting(state.found), !beats.missed.isEmpty && .now >= state.nextSearch)
         }
+        let news = beats.found.subtracting(before.beats.found)
+        let isTime = !beats.missed.isEmpty && .now >= before.nextSearch
         for scheduler in Scheduler.allCases where news.contains(scheduler) {
             logger.info("beat found", metadata: ["scheduler": "\(scheduler.rawValue)"])
         }
@@ -89,6 +96,9 @@ package struct BeatsFound: Equatable {
     /// Those that have to be there, and nothing was found of them where they are looked for; where none is found at all, and
     /// every source was read that could show one, all that were looked for.
     package private(set) var missed: Set<Scheduler> = []
+
+    /// Before anything was read.
+    init() {}
 
     package init(_ snapshot: Snapshot, expected: Set<Scheduler>) {
         let watchers = snapshot.collectors.filter { Scheduler(rawValue: $0.name) != nil }

@@ -67,7 +67,7 @@ package final class Exporter: Sendable {
     }
 
     /// Between two looks at whether beats were found.
-    private static let watchInterval = Duration.seconds(1)
+    private static let watchInterval = Duration.seconds(3)
 
     /// One application after the other: a search may take seconds, and is in no hurry.
     private func watch() {

@@ -14,8 +14,14 @@ struct StoredEntries {
 
     private let client: RedisClient
     private let keys: RedBeatKeys
-    private var entries: [[UInt8]: RedBeatReading.Entry] = [:]
+    private var entries: [[UInt8]: Stored] = [:]
     private var rotation = 0
+
+    private struct Stored {
+        var entry: RedBeatReading.Entry
+        /// Of the bytes that it was decoded from: the same bytes are not decoded again.
+        var fingerprint: Int?
+    }
 
     /// Entries read again in turn at each collection.
     private static let rotationSize = 100
@@ -29,7 +35,7 @@ struct StoredEntries {
         self.keys = keys
     }
 
-    subscript(key: [UInt8]) -> RedBeatReading.Entry? { entries[key] }
+    subscript(key: [UInt8]) -> RedBeatReading.Entry? { entries[key]?.entry }
 
     /// Reads the entries of `members` that may have changed and forgets those that are gone.
     ///
@@ -52,7 +58,8 @@ struct StoredEntries {
         var stale: [Member] = []
         for (index, member) in members.enumerated() {
             let isInTurn = (index - rotation + members.count) % members.count < Self.rotationSize
-            let isChanged = !scored.contains(member.key) || entries[member.key].map { $0.score != member.score } ?? true
+            let isChanged =
+                !scored.contains(member.key) || entries[member.key].map { $0.entry.score != member.score } ?? true
             if isChanged || isInTurn { stale.append(member) }
         }
         // The rest is read at the next collection.
@@ -142,9 +149,17 @@ struct StoredEntries {
                 continue
             }
             let meta = fields.last?.bytes
-            let known = entries[member.key]?.content
-            if let entry = RedBeatEntry(definition: definition, meta: meta, at: time, known: known) {
-                entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: entry)
+            let known = entries[member.key]
+            let fingerprint = Self.fingerprint(of: definition, meta)
+            let isSame = known?.fingerprint == fingerprint
+            if let entry = isSame
+                ? known?.entry.content
+                : RedBeatEntry(definition: definition, meta: meta, at: time, known: known?.entry.content)
+            {
+                entries[member.key] = Stored(
+                    entry: RedBeatReading.Entry(key: member.key, score: member.score, content: entry),
+                    fingerprint: fingerprint
+                )
             } else if let zone = meta.flatMap({ RedBeatEntry.unknownZone(inMeta: $0) }) {
                 noteUnreadable(member, .timeZone, SourceProblem.problem(timeZone: zone), &problems)
             } else {
@@ -154,6 +169,13 @@ struct StoredEntries {
         }
     }
 
+    private static func fingerprint(of definition: [UInt8], _ meta: [UInt8]?) -> Int {
+        var hasher = Hasher()
+        hasher.combine(definition)
+        hasher.combine(meta)
+        return hasher.finalize()
+    }
+
     /// Keeps an entry that cannot be read, which is told once.
     private mutating func noteUnreadable(
         _ member: Member,
@@ -161,9 +183,10 @@ struct StoredEntries {
         _ problem: String,
         _ problems: inout [SourceProblem]
     ) {
-        if entries[member.key]?.content != nil || entries[member.key] == nil {
+        if entries[member.key]?.entry.content != nil || entries[member.key] == nil {
             problems.append(SourceProblem(kind, "schedule entry \(SourceProblem.name(member.key)) \(problem)"))
         }
-        entries[member.key] = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
+        let entry = RedBeatReading.Entry(key: member.key, score: member.score, content: nil)
+        entries[member.key] = Stored(entry: entry, fingerprint: nil)
     }
 }
