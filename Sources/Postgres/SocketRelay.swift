@@ -147,21 +147,14 @@ final class SocketRelay {
 
     private func readFromServer() {
         guard !hasServerEnded else { return }
-        var piece = [UInt8](repeating: 0, count: Self.pieceBytes)
-        let count = recv(server, &piece, piece.count, CInt(MSG_DONTWAIT))
-        if count > 0 {
-            fromServer = piece.prefix(count)
-        } else if count == 0 || !(errno == EAGAIN || errno == EINTR) {
-            hasServerEnded = true
-        }
+        let count = Self.receive(from: server) { fromServer = ArraySlice($0) }
+        if count == 0 || count < 0 && errno != EAGAIN && errno != EINTR { hasServerEnded = true }
     }
 
     private func takeFromLibpq() {
-        var piece = [UInt8](repeating: 0, count: Self.pieceBytes)
         while toServer.count < Self.maximumWaiting {
-            let count = recv(near, &piece, piece.count, CInt(MSG_DONTWAIT))
-            guard count > 0 else { break }
-            toServer += piece.prefix(count)
+            // This thread is libpq's: what does not fill the piece is all.
+            guard Self.receive(from: near, { toServer += $0 }) == Self.pieceBytes else { break }
         }
         guard !toServer.isEmpty else { return }
         let sent = send(server, toServer, toServer.count, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
@@ -170,6 +163,17 @@ final class SocketRelay {
         } else if sent < 0, errno != EAGAIN, errno != EINTR {
             // It may have said why before it closed.
             toServer = []
+        }
+    }
+
+    /// Reads a piece of what is there.
+    ///
+    /// - Returns: what `recv` does.
+    private static func receive(from descriptor: CInt, _ body: (Slice<UnsafeRawBufferPointer>) -> Void) -> Int {
+        withUnsafeTemporaryAllocation(byteCount: pieceBytes, alignment: 1) { piece in
+            let count = recv(descriptor, piece.baseAddress, piece.count, CInt(MSG_DONTWAIT))
+            if count > 0 { body(UnsafeRawBufferPointer(piece).prefix(count)) }
+            return count
         }
     }
 
