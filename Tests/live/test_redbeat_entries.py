@@ -119,6 +119,28 @@ def test_what_redbeat_does_with_each(
     assert beat(metrics, "schedule_invalid_entries") == sum(map(bool, fates.values()))
 
 
+def test_an_entry_that_changes_without_its_score(
+    client: redis.Redis, redis_url: str, exporter: Exporters
+) -> None:
+    """Its bytes tell that it has changed, even where it could not be read in between."""
+    hold_lock(client)
+    meta = {"last_run_at": LAST_RUN, "total_run_count": 1}
+    key = put(client, "changed", {}, meta)
+    watcher = exporter(*FLAGS, CELERY_BROKER_URL=redis_url)
+    assert beat(collected(watcher, "redbeat"), "entry_enabled", entry="changed") == 1
+
+    def becomes(name: str, value: float | None, **labels: str) -> None:
+        wait_until(lambda: beat(watcher.metrics(), name, **labels) == value, 30, f"{name} {value}")
+
+    put(client, "changed", {"enabled": False}, meta)
+    becomes("entry_enabled", 0, entry="changed")
+    client.hset(key, "definition", "{")
+    becomes("schedule_invalid_entries", 1)
+    put(client, "changed", {}, meta | {"total_run_count": 2})
+    becomes("entry_enabled", 1, entry="changed")
+    becomes("entry_runs_total", 2, entry="changed", task_name=SUCCEED)
+
+
 def test_an_entry_of_megabytes(
     client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
 ) -> None:

@@ -151,11 +151,11 @@ struct StoredEntries {
             let meta = fields.last?.bytes
             let known = entries[member.key]
             let fingerprint = Self.fingerprint(of: definition, meta)
-            let isSame = known?.fingerprint == fingerprint
-            if let entry = isSame
+            let entry =
+                known?.fingerprint == fingerprint
                 ? known?.entry.content
                 : RedBeatEntry(definition: definition, meta: meta, at: time, known: known?.entry.content)
-            {
+            if let entry {
                 entries[member.key] = Stored(
                     entry: RedBeatReading.Entry(key: member.key, score: member.score, content: entry),
                     fingerprint: fingerprint
