@@ -107,7 +107,7 @@ bench-beat: build
 	$(PYTHON) benchmarks/busy_redbeat.py
 	$(PYTHON) benchmarks/normal_life.py
 
-## What the linker puts together, since it runs: Sources/celery-beat-exporter/symbol-order. After a change of Swift's version.
+## Sources/celery-beat-exporter/symbol-order anew: the functions that the linker places side by side, to save memory.
 symbol-order: build
 	demo/install bench
 	$(PYTHON) benchmarks/symbol_order.py

@@ -10,16 +10,16 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .treatAllWarnings(as: .error),
-    // Each function can be placed by itself.
+    // So that the linker can place each function by itself.
     .unsafeFlags(["-Xfrontend", "-function-sections"], .when(configuration: .release)),
 ]
 
-/// What runs stands together in the program, and what does not run is not in memory: `make symbol-order`.
+/// Places the functions that run side by side: those that do not run then take no memory. See `make symbol-order`.
 let orderedCode: LinkerSetting = .unsafeFlags(
     [
         "-use-ld=lld",
         "-Xlinker", "--symbol-ordering-file=\(Context.packageDirectory)/Sources/celery-beat-exporter/symbol-order",
-        // Names that another compiler gives no more.
+        // The list may name functions that are no longer there.
         "-Xlinker", "--no-warn-symbol-ordering",
         // Nobody links to the program.
         "-Xlinker", "--no-export-dynamic",

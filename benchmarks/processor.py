@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +26,8 @@ SCRAPE_SECONDS = 10.0
 
 
 @contextmanager
-def all_that_is_read(folder: Path) -> Iterator[tuple[str, str]]:
-    """The URLs of a Redis and of a database in which something happens all the time."""
+def all_that_is_read(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A Redis and a database in which something happens all the time, as the exporter's environment."""
     with (
         RedisServer(folder / "redis") as redis_server,
         PostgresServer(
@@ -38,7 +38,7 @@ def all_that_is_read(folder: Path) -> Iterator[tuple[str, str]]:
         bench = Bench(folder, postgres_server)
         database_url = bench.fill(ROWS)
         with bench.tasks_going_on(database_url):
-            yield redis_server.url, database_url
+            yield {"CELERY_BROKER_URL": redis_server.url, "DATABASE_URL": database_url}
 
 
 def main() -> None:
@@ -47,10 +47,10 @@ def main() -> None:
     minutes = parser.parse_args().minutes
     with (
         tempfile.TemporaryDirectory() as path,
-        all_that_is_read(Path(path)) as (redis_url, database_url),
+        all_that_is_read(Path(path)) as environment,
     ):
         folder = Path(path)
-        environment = {"CELERY_BROKER_URL": redis_url, "DATABASE_URL": database_url}
+        redis_url = environment["CELERY_BROKER_URL"]
         with (
             Exporter(folder, environment=environment) as exporter,
             RedisExporter(folder, redis_url, queue_keys(redis_url)) as other,

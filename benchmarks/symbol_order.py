@@ -35,12 +35,6 @@ def queues(folder: Path) -> Iterator[Mapping[str, str]]:
         yield {"CELERY_BROKER_URL": server.url}
 
 
-@contextmanager
-def everything(folder: Path) -> Iterator[Mapping[str, str]]:
-    with all_that_is_read(folder) as (redis_url, database_url):
-        yield {"CELERY_BROKER_URL": redis_url, "DATABASE_URL": database_url}
-
-
 def functions(profile: str) -> set[str]:
     """The symbols that a profile of callgrind names. Calls into themselves have a number at their end."""
     return {re.sub(r"'\d+$", "", name) for name in re.findall(r"^fn=(\S+)$", profile, re.MULTILINE)}
@@ -73,7 +67,7 @@ def run(program: Path, folder: Path, environment: Mapping[str, str]) -> set[str]
 def main() -> None:
     program = exporter_binary()
     order: list[str] = []
-    for load in (queues, everything):
+    for load in (queues, all_that_is_read):
         with tempfile.TemporaryDirectory() as path, load(Path(path)) as environment:
             ran = run(program, Path(path), environment)
         order += sorted((ran & defined(program)) - set(order))

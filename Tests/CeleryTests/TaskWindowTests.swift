@@ -6,7 +6,7 @@ import Testing
     /// Whatever comes, and wherever the clock goes, a window has the sums that adding up its buckets anew has.
     @Test func sumsAreThoseOfTheBuckets() {
         let windows = [TaskWindow(name: "1m", seconds: 60), TaskWindow(name: "1h", seconds: 3600)]
-        var sums = windows.map { TaskRing.WindowSums($0, bucketSeconds: 10) }
+        var sums = windows.map(TaskRing.WindowSums.init)
         var ended: [Int64: [Int: TaskRing.Ended]] = [:]
         var now: Int64 = 1_795_222_000
         for step in 0..<2000 {

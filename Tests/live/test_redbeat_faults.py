@@ -90,7 +90,7 @@ def test_ways_to_die(
     )
     watcher = exporter(*WATCHED, CELERY_BROKER_URL=redis_url)
 
-    # It hangs, and goes on. It hangs for longer than its lock is_alive, and that is its end.
+    # It hangs, and goes on. It hangs for longer than its lock lasts, and that is its end.
     hung = shop.beat("hung")
     beat_is(watcher, 1)
     hung.pause()

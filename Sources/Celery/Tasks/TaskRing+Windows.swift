@@ -22,15 +22,13 @@ extension TaskRing {
     /// window costs no more than a short one.
     struct WindowSums {
         private let window: TaskWindow
-        private let bucketSeconds: Int64
         /// The last bucket that is over.
         private var last = Int64.min
         /// By the tasks' numbers.
         private var sums: [(successes: Int, all: Int)] = []
 
-        init(_ window: TaskWindow, bucketSeconds: Int64) {
+        init(_ window: TaskWindow) {
             self.window = window
-            self.bucketSeconds = bucketSeconds
         }
 
         mutating func add(_ growth: Ended, of task: Int, in bucket: Int64) {
@@ -43,8 +41,9 @@ extension TaskRing {
         /// - Parameter ended: of all buckets that windows may hold.
         mutating func move(to now: Int64, over ended: [Int64: [Int: Ended]]) {
             let before = last
-            last = (now - window.seconds) / bucketSeconds
-            guard last >= before else {
+            last = (now - window.seconds) / TaskRing.bucketSeconds
+            guard last != before else { return }
+            guard last > before else {
                 // The clock was set back a little: buckets come back.
                 sums = []
                 for (bucket, tasks) in ended { for (task, count) in tasks { add(count, of: task, in: bucket) } }

@@ -63,7 +63,7 @@ struct TaskRing {
     init(configuration: TaskConfiguration, cap: LabelCap) {
         self.configuration = configuration
         self.cap = cap
-        windows = configuration.windows.map { WindowSums($0, bucketSeconds: Self.bucketSeconds) }
+        windows = configuration.windows.map(WindowSums.init)
     }
 
     /// From which completion time (Unix seconds) to read at `now`: all windows at first, the open buckets afterwards.
@@ -210,7 +210,7 @@ struct TaskRing {
     /// The source's clock was set back: nothing of what was read says what would be new.
     private mutating func startAgain() {
         (cells, cellCount, ended, firstOpen) = ([:], 0, [:], .min)
-        windows = configuration.windows.map { WindowSums($0, bucketSeconds: Self.bucketSeconds) }
+        windows = configuration.windows.map(WindowSums.init)
         (lastObservation, catchingUp) = (nil, nil)
     }
 
