@@ -37,11 +37,18 @@ def is_not_dead(metrics: Metrics) -> bool:
     return beat(metrics, "up") is None or is_alive(metrics)
 
 
+def wait_for_schedule(client: redis.Redis) -> None:
+    """Returns once beat, which has said that it starts, has stored its schedule as well."""
+    wait_until(lambda: client.zcard("redbeat::schedule"), 60, "a stored schedule")
+
+
 def without_lock(metrics: Metrics) -> bool:
     return beat(metrics, "lock_held") is None
 
 
-def test_nothing_configured(redis_url: str, application: Applications, exporter: Exporters) -> None:
+def test_nothing_configured(
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
+) -> None:
     """It is recognised by its runs, said once, and judged by the schedule's idle time."""
     shop = application(
         broker_url=redis_url,
@@ -50,6 +57,7 @@ def test_nothing_configured(redis_url: str, application: Applications, exporter:
         beat_schedule=EVERY_SECOND,
     )
     process = shop.beat()
+    wait_for_schedule(client)
     watcher = exporter(*WATCHED, CELERY_BROKER_URL=redis_url)
     with Watch(watcher) as watch:
         beat_is(watcher, 1, 60)
@@ -65,7 +73,7 @@ def test_nothing_configured(redis_url: str, application: Applications, exporter:
 
 
 def test_nothing_configured_and_nothing_due(
-    redis_url: str, application: Applications, exporter: Exporters
+    client: redis.Redis, redis_url: str, application: Applications, exporter: Exporters
 ) -> None:
     """Its ticks alone touch the schedule."""
     shop = application(
@@ -75,6 +83,7 @@ def test_nothing_configured_and_nothing_due(
         beat_schedule=HOURLY,
     )
     process = shop.beat()
+    wait_for_schedule(client)
     watcher = exporter(*FLAGS, "--beat.max-loop-interval=3s", CELERY_BROKER_URL=redis_url)
     with Watch(watcher) as watch:
         beat_is(watcher, 1, 60)
